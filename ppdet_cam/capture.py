@@ -1,0 +1,180 @@
+"""Layers by dotted path, and what they put out while a model runs."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Callable, Dict, Iterator, List, Sequence, Tuple, Union
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ppdet_cam.errors import LayerError
+from ppdet_cam.registry import closest
+
+Output = Union[paddle.Tensor, None, int, float, List["Output"], Tuple["Output", ...], Dict[str, "Output"]]
+
+ROOT = "model"
+
+
+def resolve_layer(model: nn.Layer, path: str) -> nn.Layer:
+    """Returns the sublayer at a dotted path such as "model.backbone".
+
+    The path is walked through the model's own sublayers; nothing is evaluated.
+
+    Raises:
+        LayerError: no such layer; names the closest ones.
+    """
+    names = path.split(".")
+    layer = model if names[0] == ROOT else None
+    for name in names[1:]:
+        layer = None if layer is None else layer._sub_layers.get(name)
+    if layer is None:
+        known = [ROOT] + [f"{ROOT}.{name}" for name, _ in model.named_sublayers()]
+        raise LayerError(
+            f"no layer {path!r} in {type(model).__name__}{closest(path, known)}. "
+            "List all that can be captured: --list_layers"
+        )
+    return layer
+
+
+def feature_maps(output: Output) -> list[paddle.Tensor]:
+    """Returns every 4-D floating tensor in a layer's output, in order; lists, tuples and dicts are walked."""
+    found: list[paddle.Tensor] = []
+    _map_tensors(output, lambda tensor: (found.append(tensor), tensor)[1])
+    return [tensor for tensor in found if is_feature_map(tensor)]
+
+
+def is_feature_map(tensor: paddle.Tensor) -> bool:
+    """Whether a tensor is [N, C, h, w] with floating values and at least one cell."""
+    return tensor.ndim == 4 and tensor.is_floating_point() and 0 not in tensor.shape
+
+
+def _map_tensors(output: Output, change: Callable[[paddle.Tensor], paddle.Tensor]) -> Output:
+    if isinstance(output, paddle.Tensor):
+        return change(output)
+    if isinstance(output, tuple) and hasattr(output, "_fields"):
+        return type(output)(*(_map_tensors(part, change) for part in output))
+    if isinstance(output, (list, tuple)):
+        return type(output)(_map_tensors(part, change) for part in output)
+    if isinstance(output, dict):
+        return type(output)((key, _map_tensors(part, change)) for key, part in output.items())
+    return output
+
+
+class Capture:
+    """The feature maps that chosen layers gave, each with a graph from it onwards.
+
+    Attributes:
+        tensors: path -> feature maps in the order of the layer's calls and outputs.
+        others: path -> shapes of everything else that the layer gave, for error messages.
+    """
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, list[paddle.Tensor]] = {}
+        self.others: dict[str, list[str]] = {}
+        self._arrays: dict[tuple[str, int], np.ndarray] = {}
+
+    def take(self, path: str, output: Output) -> Output:
+        """Notes a layer's output and returns what is to flow on in its place: the same values, differentiable."""
+        self.tensors.setdefault(path, [])
+        self.others.setdefault(path, [])
+
+        def change(tensor: paddle.Tensor) -> paddle.Tensor:
+            if not is_feature_map(tensor):
+                self.others[path].append(f"{list(tensor.shape)} {str(tensor.dtype).split('.')[-1]}")
+                return tensor
+            # A tensor that already has a graph keeps it: another captured layer lies before this one.
+            differentiable = tensor.detach() if tensor.stop_gradient else tensor.clone()
+            differentiable.stop_gradient = False
+            self.tensors[path].append(differentiable)
+            return differentiable
+
+        return _map_tensors(output, change)
+
+    def feature_maps(self, path: str) -> list[paddle.Tensor]:
+        """Returns the feature maps of one layer.
+
+        Raises:
+            LayerError: the layer did not run, or gave no feature map.
+        """
+        if path not in self.tensors:
+            raise LayerError(f"layer {path!r} does not run at inference. List those that do: --list_layers")
+        if not self.tensors[path]:
+            given = ", ".join(self.others[path]) or "nothing that is a tensor"
+            raise LayerError(
+                f"the output of layer {path!r} is no feature map: it gives {given}; "
+                "a feature map is a floating tensor [N, C, h, w], or a list of them. List all: --list_layers"
+            )
+        return self.tensors[path]
+
+
+    def array(self, path: str, level: int) -> np.ndarray:
+        """Returns the values of one feature map, [N, C, h, w]; copied from the device once."""
+        if (path, level) not in self._arrays:
+            self._arrays[path, level] = self.feature_maps(path)[level].numpy()
+        return self._arrays[path, level]
+
+
+@contextlib.contextmanager
+def capturing(layers: dict[str, nn.Layer]) -> Iterator[Capture]:
+    """Captures the outputs of `layers` (path -> layer) while the context lasts; leaves no hook behind."""
+    capture = Capture()
+    with contextlib.ExitStack() as stack:
+        for path, layer in layers.items():
+            handle = layer.register_forward_post_hook(
+                lambda _layer, _inputs, output, path=path: capture.take(path, output)
+            )
+            stack.callback(handle.remove)
+        yield capture
+
+
+class Watch:
+    """What chosen layers were given and put out, unchanged.
+
+    Attributes:
+        inputs: the layer's positional arguments, one entry per call.
+        outputs: the layer's output, one entry per call.
+    """
+
+    def __init__(self) -> None:
+        self.inputs: dict[nn.Layer, list[tuple[Output, ...]]] = {}
+        self.outputs: dict[nn.Layer, list[Output]] = {}
+
+
+@contextlib.contextmanager
+def watching(layers: Sequence[nn.Layer]) -> Iterator[Watch]:
+    """Notes inputs and outputs of `layers` while the context lasts; leaves no hook behind."""
+    watch = Watch()
+
+    def note(layer: nn.Layer, inputs: tuple[Output, ...], output: Output) -> None:
+        watch.inputs.setdefault(layer, []).append(inputs)
+        watch.outputs.setdefault(layer, []).append(output)
+
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.callback(layer.register_forward_post_hook(note).remove)
+        yield watch
+
+
+@contextlib.contextmanager
+def replaced_methods(instance: object, **methods: Callable[..., object]) -> Iterator[None]:
+    """Gives one object other methods while the context lasts, and puts back what it had."""
+    own = instance.__dict__
+    before = {name: own[name] for name in methods if name in own}
+    own.update(methods)
+    try:
+        yield
+    finally:
+        for name in methods:
+            del own[name]
+        own.update(before)
+
+
+@contextlib.contextmanager
+def without_graph(layers: Sequence[nn.Layer]) -> Iterator[None]:
+    """Lets `layers` run without recording a graph while the context lasts."""
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(replaced_methods(layer, forward=paddle.no_grad()(layer.forward)))
+        yield

@@ -1,0 +1,81 @@
+"""Repairs that let paddledet 2.6.0 run on the paddle of today, and the one place that imports both.
+
+Each repair names the error it cures and the versions it is for. A repair changes what one ppdet module
+sees, never paddle itself and never a file on disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import sys
+import warnings
+from types import ModuleType
+from typing import Sequence
+
+# paddle 2.6.2 dies with SIGSEGV in inflateReset2 when it is loaded before zlib, and ppdet after it.
+import zlib  # noqa: F401  (imported for its side effect, see above)
+
+import numpy as np  # noqa: F401  (the same)
+
+from ppdet_cam.errors import PpdetCamError
+
+try:
+    import cv2  # noqa: F401  (the same; and a missing libGL is reported here, not from the depth of ppdet)
+except ImportError as error:
+    raise PpdetCamError(
+        f"OpenCV cannot be loaded ({error}). On a slim machine its system libraries are missing: install "
+        "libGL and glib (Debian: apt-get install libgl1 libglib2.0-0), or use opencv-python-headless"
+    ) from error
+
+import paddle
+
+
+def _import_ppdet() -> None:
+    """Imports ppdet without what it prints, warns and logs about parts that are not used here."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.getLogger("matplotlib").setLevel(logging.WARNING)
+        importlib.import_module("ppdet.engine")
+
+
+class _PaddleSeenByModule:
+    """paddle, but for the functions that one ppdet module needs otherwise."""
+
+    def __init__(self, **replaced: object) -> None:
+        self.__dict__.update(replaced)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(paddle, name)
+
+
+def _concat_of_scalars(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None = None) -> paddle.Tensor:
+    return paddle.concat([part.reshape([1]) if part.ndim == 0 else part for part in x], axis, name)
+
+
+def _repair_concat_of_scalars() -> None:
+    """Every R-CNN on paddle >= 2.5, where indexing and `paddle.shape(x)[0]` give 0-D tensors.
+
+    Error: ValueError: (InvalidArgument) The axis is expected to be in range of [0, 0), but got 0
+    Where: `RPNHead._gen_proposal` and `BBoxPostProcess.get_pred` hand such tensors to `paddle.concat`.
+    Versions: paddledet 2.6.0 with paddlepaddle 2.6.2 and 3.3.1.
+    """
+    for name in ("ppdet.modeling.proposal_generator.rpn_head", "ppdet.modeling.post_process"):
+        _module(name).paddle = _PaddleSeenByModule(concat=_concat_of_scalars)  # type: ignore[attr-defined]
+
+
+def _module(name: str) -> ModuleType:
+    """Returns a ppdet module by its full name; ppdet's packages shadow some of them as attributes."""
+    importlib.import_module(name)
+    return sys.modules[name]
+
+
+def apply_repairs() -> None:
+    """Imports ppdet and applies every repair; a second call changes nothing."""
+    _import_ppdet()
+    _repair_concat_of_scalars()
+
+
+apply_repairs()

@@ -1,0 +1,8 @@
+"""One file per architecture family; importing this package registers them all."""
+
+from __future__ import annotations
+
+from ppdet_cam.extractors import ppyoloe, rcnn, retinanet, ssd  # noqa: F401  (imported to be registered)
+from ppdet_cam.extractors.base import Extractor, families
+
+__all__ = ["Extractor", "families"]

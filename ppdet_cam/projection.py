@@ -1,0 +1,119 @@
+"""From a feature grid, or a RoI's grid, to the original image.
+
+Every cell spreads its evidence over the image as a tent: highest at the cell's centre, zero at the centres
+of its neighbours. Between cells this is bilinear interpolation. What a pixel gets is the tent's integral over
+that pixel, so the map neither loses nor invents evidence, whether it is enlarged or made smaller, and an
+impulse in one cell peaks at that cell's centre, in border cells as well.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import sparse
+
+from ppdet_cam.structures import ImageGeometry
+
+
+@dataclass(frozen=True)
+class GridPlacement:
+    """Where a grid lies on the original image, in original pixels.
+
+    Attributes:
+        top_left_yx: outer corner of cell (0, 0).
+        cell_yx: size of one cell.
+    """
+
+    top_left_yx: tuple[float, float]
+    cell_yx: tuple[float, float]
+
+
+def nominal_stride(input_length: int, cells: int) -> float:
+    """Returns the network input pixels per cell along one axis.
+
+    Strided convolutions and poolings halve the length again and again and round up or down, so the last cell
+    of an input that is no multiple of the stride reaches beyond the input or stops before its end; the stride
+    stays a power of two. For any other ratio the cells are taken to cover the input evenly.
+
+    Args:
+        input_length: length of the network input, in pixels.
+        cells: length of the grid, in cells.
+
+    Example:
+        >>> nominal_stride(640, 80), nominal_stride(359, 45), nominal_stride(300, 7)
+        (8.0, 8.0, 42.857142857142854)
+    """
+    ratio = input_length / cells
+    stride = 2.0 ** round(math.log2(ratio))
+    if math.floor(input_length / stride) <= cells <= math.ceil(input_length / stride):
+        return stride
+    return ratio
+
+
+def image_placement(geometry: ImageGeometry, *, stride_yx: tuple[float, float]) -> GridPlacement:
+    """Returns where a grid over the whole network input lies on the original image."""
+    return GridPlacement(
+        top_left_yx=(-geometry.offset_yx[0] / geometry.scale_yx[0], -geometry.offset_yx[1] / geometry.scale_yx[1]),
+        cell_yx=(stride_yx[0] / geometry.scale_yx[0], stride_yx[1] / geometry.scale_yx[1]),
+    )
+
+
+def roi_placement(box_xyxy: tuple[float, float, float, float], *, grid_hw: tuple[int, int]) -> GridPlacement:
+    """Returns where the grid pooled from a RoI lies on the original image: evenly over that RoI."""
+    left, top, right, bottom = box_xyxy
+    return GridPlacement(
+        top_left_yx=(top, left),
+        cell_yx=((bottom - top) / grid_hw[0], (right - left) / grid_hw[1]),
+    )
+
+
+def box_on_original(
+    box_xyxy: tuple[float, float, float, float], geometry: ImageGeometry
+) -> tuple[float, float, float, float]:
+    """Returns a box of the network input in original pixels."""
+    (scale_y, scale_x), (offset_y, offset_x) = geometry.scale_yx, geometry.offset_yx
+    left, top, right, bottom = box_xyxy
+    return (
+        (left - offset_x) / scale_x,
+        (top - offset_y) / scale_y,
+        (right - offset_x) / scale_x,
+        (bottom - offset_y) / scale_y,
+    )
+
+
+def project(grid_map: np.ndarray, placement: GridPlacement, *, original_hw: tuple[int, int]) -> np.ndarray:
+    """Returns the map on the original image.
+
+    Args:
+        grid_map: [h, w], evidence per cell.
+        placement: where the grid lies.
+        original_hw: size of the image, in pixels.
+
+    Returns:
+        float32 [H, W], evidence per pixel. It sums to `grid_map.sum()` less what lies outside the image.
+    """
+    rows = _tent_weights(grid_map.shape[0], placement.top_left_yx[0], placement.cell_yx[0], original_hw[0])
+    columns = _tent_weights(grid_map.shape[1], placement.top_left_yx[1], placement.cell_yx[1], original_hw[1])
+    along_y = rows @ np.asarray(grid_map, dtype=np.float64)
+    return np.ascontiguousarray((columns @ along_y.T).T, dtype=np.float32)
+
+
+@lru_cache(maxsize=64)
+def _tent_weights(cells: int, start: float, cell_length: float, pixels: int) -> sparse.csr_matrix:
+    """Returns [pixels, cells]: the part of each cell's evidence that falls into each pixel of one axis."""
+    if not cell_length > 0:
+        return sparse.csr_matrix((pixels, cells))
+    centres = start + (np.arange(cells) + 0.5) * cell_length
+    edges = np.arange(pixels + 1)
+    cumulated = _tent_integral((edges[:, None] - centres[None, :]) / cell_length)
+    return sparse.csr_matrix(np.diff(cumulated, axis=0))
+
+
+def _tent_integral(position: np.ndarray) -> np.ndarray:
+    """Returns the integral from minus infinity to `position` of the tent max(0, 1 - |u|)."""
+    left = np.clip(position + 1.0, 0.0, 1.0)
+    right = np.clip(position, 0.0, 1.0)
+    return 0.5 * left**2 + right - 0.5 * right**2

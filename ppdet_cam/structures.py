@@ -1,0 +1,171 @@
+"""What flows between the rooms: frozen values, numpy only.
+
+Frames: a *grid* is a feature map's cells; the *network input* is the resized and padded tensor; the
+*original* is the decoded image after EXIF orientation. Coordinates are continuous with pixel edges at
+the integers, so pixel (or cell) i covers [i, i + 1) and its centre is i + 0.5.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Mapping
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image as the detector sees it before any resize.
+
+    Attributes:
+        image: uint8 [H, W, 3], RGB, EXIF orientation applied.
+        path: the file it came from, None for an array.
+    """
+
+    image: np.ndarray
+    path: Path | None = None
+
+    @property
+    def original_hw(self) -> tuple[int, int]:
+        return int(self.image.shape[0]), int(self.image.shape[1])
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One row of the detector's own output.
+
+    Attributes:
+        index: the row's position in that output.
+        class_id: the class as the detector prints it.
+        class_name: its name.
+        score: the class score, 0 to 1.
+        box_xyxy: left, top, right, bottom in original pixels, not clipped beyond what the detector does.
+    """
+
+    index: int
+    class_id: int
+    class_name: str
+    score: float
+    box_xyxy: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class ImageGeometry:
+    """How the original image was placed into the network input.
+
+    Attributes:
+        original_hw: height and width of the original, in pixels.
+        padded_hw: height and width of the network input, padding included.
+        scale_yx: network input pixels per original pixel, along y and x.
+        offset_yx: where the original's top left corner lies in the network input.
+    """
+
+    original_hw: tuple[int, int]
+    padded_hw: tuple[int, int]
+    scale_yx: tuple[float, float]
+    offset_yx: tuple[float, float] = (0.0, 0.0)
+
+
+class FeatureKind(enum.Enum):
+    """What the rows of a captured tensor are."""
+
+    IMAGE = "image"
+    ROI = "roi"
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """One captured feature map, and how a box's score depends on it.
+
+    Attributes:
+        layer: dotted path of the layer.
+        level: position among the feature maps that the layer gave.
+        kind: of the whole image, or of the box's own RoI.
+        activations: float [C, h, w].
+        gradients: float [C, h, w], d score / d activations; None when no path leads from here to the score.
+        roi_xyxy: for a RoI, the proposal in network input pixels.
+    """
+
+    layer: str
+    level: int
+    kind: FeatureKind
+    activations: np.ndarray
+    gradients: np.ndarray | None
+    roi_xyxy: tuple[float, float, float, float] | None = None
+
+
+class MapStatus(enum.Enum):
+    """Whether a map shows something, and if not, why."""
+
+    OK = "ok"
+    NO_PATH = "no path from this layer to the score"
+    ZERO_GRADIENT = "all gradients are zero"
+    NEGATIVE = "no positive evidence: every weighted activation is zero or negative"
+    NOT_FINITE = "the gradients or activations are not finite"
+    OUTSIDE = "all evidence lies outside the image"
+
+
+@dataclass(frozen=True)
+class LevelShare:
+    """How much of the evidence one captured tensor carries.
+
+    Attributes:
+        layer: dotted path of the layer.
+        level: position among the tensors that the layer gave.
+        grid_hw: cells along y and x.
+        stride_yx: network input pixels per cell along y and x (for a RoI: of the box's own RoI).
+        share: part of the evidence, 0 to 1; all shares of a box sum to 1, or are all 0 when there is none.
+    """
+
+    layer: str
+    level: int
+    grid_hw: tuple[int, int]
+    stride_yx: tuple[float, float]
+    share: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why the detector drew one box.
+
+    Attributes:
+        detection: the box.
+        method: name of the CAM method.
+        layers: dotted paths of the layers looked at.
+        levels: the evidence's share per level.
+        heatmap: float32 [H, W], >= 0, original pixels, raw (evidence per original pixel; not normalised).
+        status: OK, or why the map is empty (then the heatmap is all zero).
+        box_xyxy_roi: for RoI features, the proposal that was pooled, in original pixels.
+    """
+
+    detection: Detection
+    method: str
+    layers: tuple[str, ...]
+    levels: tuple[LevelShare, ...]
+    heatmap: np.ndarray
+    status: MapStatus
+    box_xyxy_roi: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """All explanations of one image.
+
+    Attributes:
+        frame: the image.
+        detections: every row that the detector gave, also those below the threshold.
+        explanations: one per explained box, in the detector's order.
+        seconds: wall time by step.
+    """
+
+    frame: Frame
+    detections: tuple[Detection, ...]
+    explanations: tuple[Explanation, ...]
+    seconds: Mapping[str, float]
+
+    @property
+    def highest_score(self) -> float | None:
+        """The best score among all detections, None when there are none."""
+        return max((detection.score for detection in self.detections), default=None)
