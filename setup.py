@@ -10,7 +10,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "ppdet_cam/__init__.py").re
 
 
 def data_folders():
-    """Maps the folders of `configs/` and `demo/` into the installed package, so that the documented paths work there."""
+    """Maps the folders of `configs/` and `demo/` into the installed package, so that documented paths work there."""
     folders = [folder for top in ("configs", "demo") for folder in [HERE / top, *sorted((HERE / top).rglob("*"))]]
     return {
         "ppdet_cam." + ".".join(folder.relative_to(HERE).parts): str(folder.relative_to(HERE))
@@ -28,9 +28,13 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.8,<3.12",  # numpy<1.24, which paddledet 2.6.0 asks for, has no wheels for Python 3.12
+    python_requires=">=3.9,<3.12",  # numpy<1.24, which paddledet 2.6.0 asks for, has no wheels for Python 3.12
     packages=[
-        "ppdet_cam", "ppdet_cam.extractors", "ppdet_cam.methods", "ppdet_cam.writers", *FOLDERS,
+        "ppdet_cam",
+        "ppdet_cam.extractors",
+        "ppdet_cam.methods",
+        "ppdet_cam.writers",
+        *FOLDERS,
     ],
     package_dir={"ppdet_cam": "ppdet_cam", **FOLDERS},
     package_data={"": ["*.yml", "*.jpg", "README.md", "py.typed"]},

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Makes weights for a config that were never trained: seeded, and set so that some boxes of one image score high.
+r"""Makes weights for a config that were never trained: seeded, and set so that some boxes of one image score high.
 
-    python demo/seeded_weights.py -c configs/ssd/ssd_mobilenet_v1_300_120e_voc.yml --infer_img demo/cat.jpg --out cat.pdparams
+    python demo/seeded_weights.py -c configs/ssd/ssd_mobilenet_v1_300_120e_voc.yml --infer_img demo/cat.jpg \
+        --out seeded_ssd.pdparams
 
 Such a detector knows nothing of the world: its boxes and maps mean nothing. It stands in where trained weights are
 not at hand, to show that the whole chain runs.
@@ -83,7 +84,7 @@ def _last_layers(detector: Detector) -> tuple[list[nn.Layer], list[nn.Layer], bo
 
 
 def _standardise(detector: Detector, frame: Frame, layers: list[nn.Layer], *, spread: float) -> list[np.ndarray]:
-    """Scales each output of `layers` to mean 0 and deviation `spread` on this image; returns outputs [rows, outputs]."""
+    """Scales each output of `layers` to mean 0, deviation `spread` on this image; returns them, [rows, outputs]."""
     seen: dict[int, list[np.ndarray]] = {index: [] for index in range(len(layers))}
     hooks = [
         layer.register_forward_post_hook(lambda _l, _i, out, index=index: seen[index].append(_rows(out.numpy())))

@@ -45,9 +45,7 @@ def run(config: RunConfig) -> dict[str, object]:
     check_output_folder(config.cam_out)
     frame = read_image(find_file(config.infer_img))
     detector, settings = build_detector(config.config, overrides=config.overrides)
-    explainer = Explainer(
-        detector, layers=config.layers, method=config.method, draw_threshold=config.draw_threshold
-    )
+    explainer = Explainer(detector, layers=config.layers, method=config.method, draw_threshold=config.draw_threshold)
     weights = detector.load_weights(weights_of(settings, None))
     record = _explain_image(explainer, frame, config.cam_out)
     document: dict[str, object] = {
@@ -77,7 +75,10 @@ def _explain_image(explainer: Explainer, frame: Frame, cam_out: Path) -> dict[st
         if explanation.status is not MapStatus.OK:
             log.warning(
                 "box %d (%s %.3f): no map: %s",
-                detection.index, detection.class_name, detection.score, explanation.status.value,
+                detection.index,
+                detection.class_name,
+                detection.score,
+                explanation.status.value,
             )
         write_atomically(cam_out / name, encode_jpeg(draw_explanation(frame.image, explanation)))
         boxes.append(box_record(explanation, name))
@@ -95,7 +96,9 @@ def _forget(path: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
     except OSError as error:
-        raise OutputError(f"cannot replace {path} of an earlier run: {error.strerror}. Choose another --cam_out") from error
+        raise OutputError(
+            f"cannot replace {path} of an earlier run: {error.strerror}. Choose another --cam_out"
+        ) from error
 
 
 def _totals(record: dict[str, object], *, seconds: float) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Callable, Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Callable, Iterator, Sequence, Union
 
 import numpy as np
 import paddle
@@ -12,7 +12,7 @@ from paddle import nn
 from ppdet_cam.errors import LayerError
 from ppdet_cam.registry import closest
 
-Output = Union[paddle.Tensor, None, int, float, List["Output"], Tuple["Output", ...], Dict[str, "Output"]]
+Output = Union[paddle.Tensor, None, int, float, list["Output"], tuple["Output", ...], dict[str, "Output"]]
 
 ROOT = "model"
 
@@ -41,7 +41,12 @@ def resolve_layer(model: nn.Layer, path: str) -> nn.Layer:
 def feature_maps(output: Output) -> list[paddle.Tensor]:
     """Returns every 4-D floating tensor in a layer's output, in order; lists, tuples and dicts are walked."""
     found: list[paddle.Tensor] = []
-    _map_tensors(output, lambda tensor: (found.append(tensor), tensor)[1])
+
+    def note(tensor: paddle.Tensor) -> paddle.Tensor:
+        found.append(tensor)
+        return tensor
+
+    _map_tensors(output, note)
     return [tensor for tensor in found if is_feature_map(tensor)]
 
 
@@ -54,9 +59,11 @@ def _map_tensors(output: Output, change: Callable[[paddle.Tensor], paddle.Tensor
     if isinstance(output, paddle.Tensor):
         return change(output)
     if isinstance(output, tuple) and hasattr(output, "_fields"):
-        return type(output)(*(_map_tensors(part, change) for part in output))
-    if isinstance(output, (list, tuple)):
+        return type(output)(*(_map_tensors(part, change) for part in output))  # type: ignore[arg-type]
+    if isinstance(output, list):
         return type(output)(_map_tensors(part, change) for part in output)
+    if isinstance(output, tuple):
+        return tuple(_map_tensors(part, change) for part in output)
     if isinstance(output, dict):
         return type(output)((key, _map_tensors(part, change)) for key, part in output.items())
     return output
@@ -108,7 +115,6 @@ class Capture:
             )
         return self.tensors[path]
 
-
     def array(self, path: str, level: int) -> np.ndarray:
         """Returns the values of one feature map, [N, C, h, w]; copied from the device once."""
         if (path, level) not in self._arrays:
@@ -133,13 +139,13 @@ class Watch:
     """What chosen layers were given and put out, unchanged.
 
     Attributes:
-        inputs: the layer's positional arguments, one entry per call.
-        outputs: the layer's output, one entry per call.
+        inputs: the layer's positional arguments, a tuple per call.
+        outputs: the layer's output per call: a tensor, or the lists and tuples of tensors that this layer gives.
     """
 
     def __init__(self) -> None:
-        self.inputs: dict[nn.Layer, list[tuple[Output, ...]]] = {}
-        self.outputs: dict[nn.Layer, list[Output]] = {}
+        self.inputs: dict[nn.Layer, list[paddle.Tensor]] = {}
+        self.outputs: dict[nn.Layer, list[paddle.Tensor]] = {}
 
 
 @contextlib.contextmanager
@@ -147,7 +153,7 @@ def watching(layers: Sequence[nn.Layer]) -> Iterator[Watch]:
     """Notes inputs and outputs of `layers` while the context lasts; leaves no hook behind."""
     watch = Watch()
 
-    def note(layer: nn.Layer, inputs: tuple[Output, ...], output: Output) -> None:
+    def note(layer: nn.Layer, inputs: paddle.Tensor, output: paddle.Tensor) -> None:
         watch.inputs.setdefault(layer, []).append(inputs)
         watch.outputs.setdefault(layer, []).append(output)
 

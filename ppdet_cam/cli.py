@@ -25,22 +25,37 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-c", "--config", type=Path, required=True, help="ppdet config file (YAML)")
     parser.add_argument(
-        "-o", "--opt", nargs="*", action="extend", default=[], metavar="KEY=VALUE",
+        "-o",
+        "--opt",
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
         help="change settings of the config, e.g. -o weights=model.pdparams use_gpu=false",
     )
     parser.add_argument("--infer_img", type=Path, help="image to explain")
-    parser.add_argument("--cam_out", type=Path, default=Path("cam_out"), help="folder to write into (default: %(default)s)")
     parser.add_argument(
-        "--target_feature_layer_name", default="model.backbone", metavar="PATH",
+        "--cam_out", type=Path, default=Path("cam_out"), help="folder to write into (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--target_feature_layer_name",
+        default="model.backbone",
+        metavar="PATH",
         help="dotted path of the layer to look at: model.backbone, model.neck, model.bbox_head.roi_extractor, ... "
         "(default: %(default)s)",
     )
-    parser.add_argument("--method", default="gradcam", choices=methods.names(), help="CAM method (default: %(default)s)")
     parser.add_argument(
-        "--draw_threshold", type=float, default=0.5, help="explain boxes with at least this score (default: %(default)s)"
+        "--method", default="gradcam", choices=methods.names(), help="CAM method (default: %(default)s)"
     )
     parser.add_argument(
-        "--list_layers", action="store_true",
+        "--draw_threshold",
+        type=float,
+        default=0.5,
+        help="explain boxes with at least this score (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--list_layers",
+        action="store_true",
         help="print every layer that can be captured, with its output shapes and strides, and stop; needs no weights",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
@@ -81,7 +96,7 @@ def _explain(options: argparse.Namespace) -> str:
         return f"{totals['explained']} pictures in {config.cam_out}{blank} ({totals['seconds']} s)"
     highest = totals["highest_score"]
     found = "there is no detection at all" if highest is None else f"the highest score is {highest:.3f}"
-    return f"no box reaches --draw_threshold {config.draw_threshold}: {found}; {config.cam_out} holds the run's manifest only"
+    return f"no box reaches --draw_threshold {config.draw_threshold}: {found}; {config.cam_out} has the manifest only"
 
 
 def _list_layers(options: argparse.Namespace) -> str:

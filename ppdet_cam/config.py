@@ -37,7 +37,8 @@ class RunConfig:
             raise ConfigError(f"--draw_threshold must lie between 0 and 1, not {self.draw_threshold}")
         if not all(self.layers):
             raise ConfigError(
-                "--target_feature_layer_name is empty; give a dotted path such as model.backbone, or list them: --list_layers"
+                "--target_feature_layer_name is empty; give a dotted path such as model.backbone. "
+                "List them: --list_layers"
             )
 
     def flags(self) -> dict[str, object]:

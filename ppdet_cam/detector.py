@@ -21,7 +21,17 @@ from ppdet.data.reader import BatchCompose, Compose
 from ppdet.data.source.category import get_categories
 from ppdet.utils.download import get_weights_path
 
-from ppdet_cam.capture import ROOT, Capture, Output, Watch, capturing, feature_maps, resolve_layer, watching, without_graph
+from ppdet_cam.capture import (
+    ROOT,
+    Capture,
+    Output,
+    Watch,
+    capturing,
+    feature_maps,
+    resolve_layer,
+    watching,
+    without_graph,
+)
 from ppdet_cam.device import choose_device
 from ppdet_cam.errors import ConfigError, ImageError
 from ppdet_cam.extractors import Extractor, families
@@ -35,11 +45,37 @@ from ppdet_cam.weights import check_fit, fit_report, load_state_dict, resolve_we
 log = logging.getLogger(__name__)
 
 # Keys that ppdet's tools read beside the registered modules; an override may set them though no module has them.
-TOOL_KEYS = (
-    "architecture weights pretrain_weights metric map_type num_classes filename epoch log_iter snapshot_epoch save_dir "
-    "use_gpu use_xpu use_npu use_mlu print_flops print_params worker_num use_ema ema_decay export find_unused_parameters "
-    "save_prediction_only norm_type depth_mult width_mult data_format"
-).split()
+TOOL_KEYS = frozenset(
+    {
+        "architecture",
+        "weights",
+        "pretrain_weights",
+        "metric",
+        "map_type",
+        "num_classes",
+        "filename",
+        "epoch",
+        "log_iter",
+        "snapshot_epoch",
+        "save_dir",
+        "use_gpu",
+        "use_xpu",
+        "use_npu",
+        "use_mlu",
+        "print_flops",
+        "print_params",
+        "worker_num",
+        "use_ema",
+        "ema_decay",
+        "export",
+        "find_unused_parameters",
+        "save_prediction_only",
+        "norm_type",
+        "depth_mult",
+        "width_mult",
+        "data_format",
+    }
+)
 
 # Top-level sections that inference does not read: they may hold anything, even tags that ppdet 2.6.0 does not know.
 TRAINING_SECTIONS = ("LearningRate", "OptimizerBuilder")
@@ -249,8 +285,8 @@ class Detector:
             (height, width), shape = frame.original_hw, list(inputs["image"].shape)
             raise ImageError(
                 f"{self.architecture} cannot run {frame.path or 'the image'} ({height} x {width} pixels, network input "
-                f"{shape}): {str(error).strip().splitlines()[0]}. If the config sets eval_size, it must be the size that "
-                "TestReader resizes to; a very small image may vanish in the network's strides"
+                f"{shape}): {str(error).strip().splitlines()[0]}. If the config sets eval_size, it must be the size "
+                "that TestReader resizes to; a very small image may vanish in the network's strides"
             ) from error
 
     def _detection(self, index: int, row: np.ndarray) -> Detection:
@@ -337,7 +373,7 @@ def _construct(value: object, section: str) -> object:
         raise ConfigError(f"section {section} uses the tag !{name}, which ppdet does not know")
     cls = getattr(schema.pymodule, name)
     arguments = _construct(value.value, section)
-    return cls(**arguments) if isinstance(arguments, dict) else cls(*arguments)
+    return cls(**arguments) if isinstance(arguments, dict) else cls(*arguments)  # type: ignore[misc]
 
 
 def check_overrides(overrides: Mapping[str, object], file_settings: Mapping[str, object]) -> None:

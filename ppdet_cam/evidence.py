@@ -45,7 +45,7 @@ def map_on_image(
     for feature, grid_map, amount in zip(features, grid_maps, evidence):
         stride_yx = _stride_yx(feature, geometry, stretches_cells)
         share = amount / total if total else 0.0
-        shares.append(LevelShare(feature.layer, feature.level, feature.activations.shape[1:], stride_yx, share))
+        shares.append(LevelShare(feature.layer, feature.level, feature.grid_hw, stride_yx, share))
         if share > 0:
             placement = _placement(feature, geometry, stride_yx)
             heatmap += project(grid_map, placement, original_hw=geometry.original_hw)
@@ -56,7 +56,7 @@ def map_on_image(
 
 def _grid_map(feature: FeatureMap, method: Method) -> np.ndarray:
     if feature.gradients is None:
-        return np.zeros(feature.activations.shape[1:])
+        return np.zeros(feature.grid_hw)
     return method(feature.activations, feature.gradients)
 
 
@@ -72,7 +72,7 @@ def _status(features: Sequence[FeatureMap], evidence: Sequence[float]) -> MapSta
 
 
 def _stride_yx(feature: FeatureMap, geometry: ImageGeometry, stretches_cells: bool) -> tuple[float, float]:
-    height, width = feature.activations.shape[1:]
+    height, width = feature.grid_hw
     if feature.roi_xyxy is not None:
         left, top, right, bottom = feature.roi_xyxy
         return (bottom - top) / height, (right - left) / width
@@ -85,4 +85,4 @@ def _stride_yx(feature: FeatureMap, geometry: ImageGeometry, stretches_cells: bo
 def _placement(feature: FeatureMap, geometry: ImageGeometry, stride_yx: tuple[float, float]) -> GridPlacement:
     if feature.roi_xyxy is None:
         return image_placement(geometry, stride_yx=stride_yx)
-    return roi_placement(box_on_original(feature.roi_xyxy, geometry), grid_hw=feature.activations.shape[1:])
+    return roi_placement(box_on_original(feature.roi_xyxy, geometry), grid_hw=feature.grid_hw)

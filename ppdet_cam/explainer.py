@@ -186,5 +186,7 @@ def weights_of(settings: Mapping[str, object], weights: str | Path | None) -> st
     """Returns the weights asked for, or else the config's own."""
     chosen = weights if weights is not None else settings.get("weights")
     if not isinstance(chosen, (str, Path)) or not str(chosen):
-        raise ConfigError(f"config {settings.get('filename')!r} names no weights. Give them: -o weights=<file>.pdparams")
+        raise ConfigError(
+            f"config {settings.get('filename')!r} names no weights. Give them: -o weights=<file>.pdparams"
+        )
     return str(chosen)

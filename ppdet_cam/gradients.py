@@ -32,7 +32,13 @@ def image_features(forward: ForwardPass, layers: Sequence[str], detection: Detec
         score = forward.extractor.score(forward.watch, forward.kept[detection.index])
     check_scores([float(score)], [detection.score])
     return [
-        FeatureMap(path, level, FeatureKind.IMAGE, forward.capture.array(path, level)[0], None if gradient is None else gradient[0])
+        FeatureMap(
+            path,
+            level,
+            FeatureKind.IMAGE,
+            forward.capture.array(path, level)[0],
+            None if gradient is None else gradient[0],
+        )
         for (path, level), gradient in zip(places, _gradients(score, tensors))
     ]
 

@@ -6,8 +6,8 @@ import contextlib
 import io
 import stat
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import cv2
 import numpy as np

@@ -32,8 +32,8 @@ def find_file(path: Path | str, root: Path = PROJECT_ROOT) -> Path:
     if given.is_absolute() or ".." in given.parts:
         return given
     candidates = (given, root / given, root / PACKAGE_NAME / given)
-    # os.path.exists, because Path.exists raises on names that are too long and on closed folders.
-    return next((candidate for candidate in candidates if os.path.exists(candidate)), given)
+    # Path.exists would raise on names that are too long and on closed folders.
+    return next((candidate for candidate in candidates if os.path.exists(candidate)), given)  # noqa: PTH110
 
 
 def demo_photographs(root: Path = PROJECT_ROOT) -> tuple[str, ...]:

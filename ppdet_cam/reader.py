@@ -41,8 +41,8 @@ def operations(reader: Mapping[str, object], key: str) -> list[Operation]:
 def _check_place_keeping(name: str, arguments: Mapping[str, object]) -> None:
     if name not in PLACE_KEEPING or (name == "Pad" and arguments.get("offset_mode", -1) != -1):
         raise GeometryError(
-            f"TestReader uses {name}{dict(arguments) or ''}, and where it puts a pixel is not known here, so maps could "
-            f"land in the wrong place. Known: {', '.join(f'{op} ({why})' for op, why in PLACE_KEEPING.items())}"
+            f"TestReader uses {name}{dict(arguments) or ''}, and where it puts a pixel is not known here, so maps "
+            f"could land in the wrong place. Known: {', '.join(f'{op} ({why})' for op, why in PLACE_KEEPING.items())}"
         )
 
 

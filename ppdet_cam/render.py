@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import unicodedata
-from typing import Sequence, cast
+from collections.abc import Sequence
+from typing import cast
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from ppdet_cam.structures import Detection, Explanation, MapStatus
 
 MIN_PICTURE_HW = (48, 320)
 MAX_ENLARGED_SIDE = 4096
-MAX_JPEG_SIDE = 65535
+MAX_JPEG_SIDE = 65500
 
 # Chosen by looking, on dark, green and warm photographs. Plasma's lightness rises evenly with the heat, it is safe for
 # colour-blind eyes, and unlike inferno it starts at violet, not at a black that looks like a shadow in the photograph.
@@ -60,10 +61,11 @@ def draw_explanation(frame_image: np.ndarray, explanation: Explanation) -> np.nd
     if explanation.status is MapStatus.OK:
         heat = normalise(explanation.heatmap)
         photo = blend(photo, colorize(heat), opacity(heat))
-    factor = enlargement(photo.shape[:2])
+    height, width = photo.shape[:2]
+    factor = enlargement((height, width))
+    font_px = font_height((height * factor, width * factor))
     picture = pad_to(enlarge(photo, factor), MIN_PICTURE_HW)
-    font_px = font_height((photo.shape[0] * factor, photo.shape[1] * factor))
-    picture = _draw_boxes(picture, explanation, factor, font_px, original_hw=frame_image.shape[:2])
+    picture = _draw_boxes(picture, explanation, factor, font_px, original_hw=(height, width))
     return np.concatenate([picture, footer(explanation, picture.shape[1], font_px)])
 
 
@@ -75,11 +77,11 @@ def encode_jpeg(rgb: np.ndarray, quality: int = 95) -> bytes:
         quality: 0 to 100.
 
     Raises:
-        ImageError: a side is longer than the 65535 pixels that JPEG can hold.
+        ImageError: a side is longer than the 65500 pixels that libjpeg takes.
     """
     height, width = rgb.shape[:2]
     if max(height, width) > MAX_JPEG_SIDE:
-        raise ImageError(f"a picture of {width} x {height} pixels cannot be a JPEG; its sides can have {MAX_JPEG_SIDE}")
+        raise ImageError(f"a picture of {width} x {height} pixels cannot be a JPEG; a side may have {MAX_JPEG_SIDE}")
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return bytes(encoded)
 
@@ -271,7 +273,7 @@ def draw_dashed_box(picture: np.ndarray, box_ltrb: tuple[int, int, int, int], *,
 
 def _dashes(length: int, line_px: int) -> np.ndarray:
     is_dark = np.arange(length) // (4 * line_px) % 2 == 1
-    return np.where(is_dark[:, None], np.uint8(_BLACK), np.uint8(_WHITE))
+    return np.where(is_dark[:, None], np.array(_BLACK, np.uint8), np.array(_WHITE, np.uint8))
 
 
 def _fill_frame(
@@ -452,7 +454,8 @@ def _notes(explanation: Explanation) -> list[str]:
     notes = []
     if explanation.box_xyxy_roi is not None:
         notes.append("dashed line: the proposal that was pooled")
-    if clip_box(explanation.detection.box_xyxy, 1, explanation.heatmap.shape) is None:
+    height, width = explanation.heatmap.shape
+    if clip_box(explanation.detection.box_xyxy, 1, (height, width)) is None:
         notes.append("the box lies outside the image")
     return notes
 

@@ -3,14 +3,16 @@
 PaddleDetection reads its configs with `yaml.Loader`, whose python tags run code. Here they are refused, and
 the local tags of its own (`!COCODataSet {...}`) stay inert `Tagged` values.
 """
+# os.path answers False where pathlib raises: a folder that may not be entered, a name too long or with a NUL in it.
+# ruff: noqa: PTH110, PTH111, PTH112, PTH113
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Mapping, Sequence
 
 import yaml
 
@@ -61,7 +63,7 @@ def read_settings(path: Path) -> dict[str, object]:
         >>> read_settings(folder / "child.yml")
         {'use_gpu': True, 'NMS': {'top': 10, 'score': 0.5}, 'filename': 'child'}
     """
-    path = _expand(path)
+    path = Path(os.path.expanduser(path))
     _check_is_config_file(path)
     settings = _read_with_bases(path, ancestors=(), known={})
     settings["filename"] = path.stem
@@ -193,7 +195,7 @@ def _base_paths(bases: object, path: Path) -> list[Path]:
         )
     paths = []
     for base in bases:
-        base_path = path.parent / _expand(Path(base))
+        base_path = path.parent / os.path.expanduser(base)
         if not os.path.isfile(base_path):
             kind = "a directory" if os.path.isdir(base_path) else "not there"
             raise ConfigError(
@@ -203,15 +205,7 @@ def _base_paths(bases: object, path: Path) -> list[Path]:
     return paths
 
 
-def _expand(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise ConfigError(f"config file {path}: {error}; give the full path") from error
-
-
 def _check_is_config_file(path: Path) -> None:
-    # os.path answers False where pathlib raises: a folder that may not be entered, a NUL in the name.
     suffixes = " or ".join(CONFIG_SUFFIXES)
     if os.path.isdir(path):
         held = _config_names(path)

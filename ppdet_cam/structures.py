@@ -95,6 +95,11 @@ class FeatureMap:
     gradients: np.ndarray | None
     roi_xyxy: tuple[float, float, float, float] | None = None
 
+    @property
+    def grid_hw(self) -> tuple[int, int]:
+        """Cells along y and x."""
+        return int(self.activations.shape[1]), int(self.activations.shape[2])
+
 
 class MapStatus(enum.Enum):
     """Whether a map shows something, and if not, why."""

@@ -198,9 +198,7 @@ def test_read_image_names_missing_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["hrnet_demo.jpg", "demo/000000014439.jpg", "/elsewhere/000000014439.jpg"])
 def test_read_image_says_whose_demo_holds_a_missing_photograph(name: str, project: Path) -> None:
     """PaddleDetection's photographs are sent for to PaddleDetection, and ours are offered."""
-    with pytest.raises(
-        ImageError, match=r"PaddleDetection's own demo/ holds .* demo/cat\.jpg, demo/dog\.png"
-    ) as error:
+    with pytest.raises(ImageError, match=r"PaddleDetection's own demo/ holds .* demo/cat\.jpg, demo/dog\.png") as error:
         read_image(name, root=project)
     assert "SOURCES" not in str(error.value)
 

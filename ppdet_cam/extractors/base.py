@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 from dataclasses import dataclass, field
-from typing import Iterator, Sequence
+from typing import Iterable, Iterator, Sequence
 
 import numpy as np
 import paddle
@@ -75,8 +75,8 @@ def recording_nms(owner: object) -> Iterator[NmsRecord]:
     nms = getattr(owner, "nms", None)
     if not hasattr(nms, "return_index") or getattr(nms, "trt", False):
         raise ConfigError(
-            f"the config's NMS is {type(nms).__name__}{' with trt' if hasattr(nms, 'return_index') else ''}, which does "
-            "not tell the rows that it kept; MultiClassNMS without trt does. Set it: -o <head>.nms.name=MultiClassNMS"
+            f"the config's NMS is {type(nms).__name__}{' with trt' if hasattr(nms, 'return_index') else ''}, which "
+            "does not tell the rows that it kept; MultiClassNMS without trt does. Set the head's nms to that"
         )
     record = NmsRecord()
     owner.nms = _RecordingNms(nms, record)  # type: ignore[attr-defined]
@@ -150,7 +150,7 @@ class DenseExtractor(Extractor):
         return kept
 
 
-def check_scores(found: Sequence[float], printed: Sequence[float], *, tolerance: float = SCORE_TOLERANCE) -> None:
+def check_scores(found: Iterable[float], printed: Iterable[float], *, tolerance: float = SCORE_TOLERANCE) -> None:
     """Raises ScoreMismatchError when a score found before NMS is not the printed one."""
     for position, (score, wanted) in enumerate(zip(found, printed)):
         if not abs(float(score) - float(wanted)) <= tolerance:

@@ -92,7 +92,7 @@ class RCNNExtractor(Extractor):
 
 
 class MaskRCNNExtractor(RCNNExtractor):
-    """Boxes and scores are Faster R-CNN's; the masks, most of the time of many images, are drawn from them afterwards."""
+    """Boxes and scores are Faster R-CNN's; the masks are drawn from them afterwards, and cost most of the time."""
 
     def boxes_only(self) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which the model runs as the Faster R-CNN that it contains."""

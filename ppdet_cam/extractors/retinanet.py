@@ -13,7 +13,7 @@ from ppdet_cam.extractors.base import DenseExtractor, Family, KeptRow, families,
 
 
 class RetinaNetExtractor(DenseExtractor):
-    """The score comes from the logits of the box's own level; the level's top-k is done once more to find the anchor."""
+    """The score comes from the logits of the box's own level; its top-k is done once more to find the anchor."""
 
     @property
     def nms_owner(self) -> object:

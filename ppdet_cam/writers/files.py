@@ -33,13 +33,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
     except OSError as error:
         if temporary is not None:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}. Free space or choose another --cam_out") from error
+                Path(temporary).unlink()
+        reason = error.strerror or str(error)
+        raise OutputError(f"cannot write {path}: {reason}. Free space or choose another --cam_out") from error
 
 
 def _umask() -> int:

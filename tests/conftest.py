@@ -1,0 +1,67 @@
+"""Detectors are built once per session: small, seeded, and never changed by a test."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "demo"), str(ROOT / "tests")]
+
+from families import FAMILIES  # noqa: E402  (needs the path above)
+
+from ppdet_cam.structures import Frame  # noqa: E402
+
+REAL_WEIGHTS = "PPDET_CAM_REAL"
+
+
+@pytest.fixture(scope="session")
+def photo() -> Frame:
+    """A photograph, wider than high."""
+    from ppdet_cam.images import read_image
+
+    return read_image(ROOT / "demo" / "coffee.jpg")
+
+
+@pytest.fixture(scope="session")
+def detector_of(photo: Frame):
+    """Returns a function that gives the seeded small detector of a family."""
+    built = {}
+
+    def get(name: str):
+        if name not in built:
+            from seeded_weights import seed_detector
+
+            from ppdet_cam.explainer import build_detector
+
+            family = FAMILIES[name]
+            detector, _ = build_detector(ROOT / family.config, overrides=family.overrides)
+            seed_detector(detector, photo)
+            built[name] = detector
+        return built[name]
+
+    return get
+
+
+@pytest.fixture(params=list(FAMILIES))
+def family(request: pytest.FixtureRequest):
+    """Each family in turn."""
+    return FAMILIES[request.param]
+
+
+@pytest.fixture
+def detector(family, detector_of):
+    """The family's seeded small detector."""
+    return detector_of(family.name)
+
+
+@pytest.fixture(scope="session")
+def real_folder() -> Path:
+    """The folder with really trained weights and the photographs they are checked on."""
+    folder = os.environ.get(REAL_WEIGHTS)
+    if not folder:
+        pytest.skip(f"really trained weights are not shipped; set {REAL_WEIGHTS} to the folder that holds them")
+    return Path(folder)

@@ -1,0 +1,351 @@
+"""What every architecture family must hold; a new family is picked up from `families.py`."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+import pytest
+
+from ppdet_cam import Explainer
+from ppdet_cam.capture import capturing, watching
+from ppdet_cam.extractors import families
+from ppdet_cam.gradients import image_features, roi_features
+from ppdet_cam.structures import MapStatus
+
+THRESHOLD = 0.3
+
+
+def explained(detector, photo, layers):
+    return Explainer(detector, layers=layers, draw_threshold=THRESHOLD)(photo)
+
+
+def forward_of(detector, photo, layers=("model.backbone",)):
+    image_layers, roi_layers = detector.layers(layers)
+    forward = detector.forward(photo, image_layers)
+    chosen = [detection for detection in forward.detections if detection.score >= THRESHOLD]
+    assert chosen, "the seeded detector finds nothing"
+    return forward, chosen, roi_layers
+
+
+def test_registered_architectures_are_tested():
+    """Every registered extractor is exercised by one of the families here."""
+    from families import FAMILIES
+
+    assert len({families.get(name).extractor for name in families.names()}) == len(FAMILIES) - 0
+
+
+@pytest.mark.smoke
+def test_detections_equal_plain_inference(detector, photo):
+    """With layers captured and gradients recorded, every row is bit for bit what ppdet's plain inference gives."""
+    inputs, _ = detector.prepare(photo)
+    with paddle.no_grad():
+        plain = detector.model(inputs)["bbox"].numpy()
+    forward, _, _ = forward_of(detector, photo)
+    assert len(forward.detections) == len(plain)
+    for detection in forward.detections:
+        row = plain[detection.index]
+        assert (detection.class_id, detection.score) == (int(row[0]), float(row[1]))
+        assert detection.box_xyxy == tuple(float(value) for value in row[2:])
+
+
+@pytest.mark.smoke
+def test_target_score_equals_printed_score(detector, photo):
+    """The scalar that is differentiated is each detection's own printed score, for every box of the output."""
+    forward, _, _ = forward_of(detector, photo)
+    for detection in forward.detections:
+        score = float(forward.extractor.score(forward.watch, forward.kept[detection.index]))
+        assert score == pytest.approx(detection.score, abs=2e-6)
+
+
+def score_from_backbone(detector, features, forward, kept):
+    """The score recomputed through ppdet's own heads, by another way than the extractor's."""
+    model = detector.model
+    neck = getattr(model, "neck", None)
+    necked = neck(features) if neck is not None else features
+    if hasattr(model, "bbox_head"):
+        _, rois = forward.watch.inputs[model.bbox_head][0][:2]
+        roi = rois[0][kept.row : kept.row + 1].astype(features[0].dtype)
+        (_, scores), _ = model.bbox_head(necked, [roi], paddle.to_tensor([1], dtype="int32"), None)
+        return scores[0, kept.class_id]
+    if hasattr(model, "yolo_head"):
+        return model.yolo_head(necked)[0][0, kept.class_id, kept.row]
+    if hasattr(model, "head"):
+        return F.sigmoid(model.head(necked)[0][kept.level].flatten()[kept.position])
+    head = model.ssd_head if hasattr(model, "ssd_head") else model.blaze_head
+    # the anchors need an image's size only; the scores come from the features
+    (_, logits), _ = head(necked, paddle.zeros([1, 3, *forward.geometry.padded_hw]))
+    return F.softmax(paddle.concat(logits, axis=1))[0, kept.row, kept.class_id]
+
+
+class Anchor:
+    """Where RetinaNet's score really lies: found by comparing values, not by repeating the top-k."""
+
+    def __init__(self, forward, detection):
+        logits, _ = forward.watch.outputs[forward.extractor.model.head][-1]
+        wanted = detection.score
+        candidates = [
+            (abs(float(values[index]) - wanted), level, int(index))
+            for level, values in enumerate(1 / (1 + np.exp(-tensor.numpy().ravel())) for tensor in logits)
+            for index in [np.abs(values - wanted).argmin()]
+        ]
+        _, self.level, self.position = min(candidates)
+
+
+@pytest.mark.smoke
+def test_gradients_equal_finite_differences(family, detector, photo):
+    """d score / d features along several directions equals the central difference through ppdet's own heads."""
+    forward, chosen, _ = forward_of(detector, photo)
+    detection = chosen[0]
+    kept = forward.kept[detection.index] if family.name != "retinanet" else Anchor(forward, detection)
+    features = image_features(forward, ["model.backbone"], detection)
+    values = [paddle.to_tensor(feature.activations[None]) for feature in features]
+    gradients = [
+        np.zeros_like(feature.activations) if feature.gradients is None else feature.gradients for feature in features
+    ]
+    size = np.sqrt(sum(float((gradient.astype(np.float64) ** 2).sum()) for gradient in gradients))
+    assert size > 0
+    random = np.random.default_rng(0)
+    for keep in (1.0, 0.5, 0.5):
+        masks = [random.random(gradient.shape) < keep for gradient in gradients]
+        directions = [gradient * mask / size for gradient, mask in zip(gradients, masks)]
+        analytic = sum(float((gradient * direction).sum(dtype=np.float64)) for gradient, direction in
+                       zip(gradients, directions))
+        step = 0.004 / analytic
+        with paddle.no_grad():
+            scores = [
+                float(score_from_backbone(
+                    detector,
+                    [value + paddle.to_tensor((sign * step * direction)[None].astype(np.float32))
+                     for value, direction in zip(values, directions)],
+                    forward, kept,
+                ))
+                for sign in (1, -1)
+            ]
+        assert (scores[0] - scores[1]) / (2 * step) == pytest.approx(analytic, rel=0.02)
+
+
+def test_maps_show_something_on_every_layer(family, detector, photo):
+    """Every layer of interest gives, for some box, a finite map with heat; and every other box states its cause."""
+    for layer in family.layers:
+        result = explained(detector, photo, [layer])
+        assert result.explanations
+        assert any(explanation.status is MapStatus.OK for explanation in result.explanations), layer
+        for explanation in result.explanations:
+            assert explanation.heatmap.shape == photo.original_hw
+            assert explanation.heatmap.dtype == np.float32
+            assert np.isfinite(explanation.heatmap).all() and explanation.heatmap.min() >= 0
+            assert explanation.heatmap.any() == (explanation.status is MapStatus.OK)
+            shares = sum(level.share for level in explanation.levels)
+            assert shares == pytest.approx(1.0 if explanation.status is MapStatus.OK else 0.0)
+
+
+def test_every_pyramid_level_is_recorded(family, detector, photo):
+    """A level that the layer gives is in the record of each box, whatever evidence it carries."""
+    forward, _, _ = forward_of(detector, photo)
+    levels = len(forward.capture.feature_maps("model.backbone"))
+    result = explained(detector, photo, ["model.backbone"])
+    for explanation in result.explanations:
+        assert [share.level for share in explanation.levels] == list(range(levels))
+
+
+def test_first_frozen_stage_takes_part(detector_of, photo):
+    """R-CNN's frozen first backbone level, whose own output has no gradient, still gets one."""
+    forward, chosen, _ = forward_of(detector_of("faster"), photo)
+    firsts = [image_features(forward, ["model.backbone"], detection)[0] for detection in chosen]
+    assert any(first.gradients is not None and first.gradients.any() for first in firsts)
+
+
+def snapshot(detector):
+    """Everything about a model that explaining could change."""
+    model = detector.model
+    layers = [model, *model.sublayers()]
+    attributes = [
+        {name: id(value) for name, value in layer.__dict__.items() if name not in ("inputs", "_forward_post_hooks")}
+        for layer in layers
+    ]
+    hooks = [(len(layer._forward_pre_hooks), len(layer._forward_post_hooks)) for layer in layers]
+    owner = detector.extractor.nms_owner
+    gradients = [(parameter.stop_gradient, parameter.grad is None) for parameter in model.parameters()]
+    return attributes, hooks, id(owner.nms), dict(vars(owner.nms)), gradients, model.training
+
+
+@pytest.mark.smoke
+def test_model_is_left_as_it_was(family, detector, photo):
+    """After explaining: no hook, no changed attribute, no gradient, eval mode, and the same outputs bit for bit."""
+    before, outputs = snapshot(detector), detector.predict(photo)
+    for layer in family.layers:
+        explained(detector, photo, [layer])
+    assert snapshot(detector) == before
+    np.testing.assert_array_equal(detector.predict(photo), outputs)
+
+
+def test_model_is_left_as_it_was_when_the_forward_raises(detector, photo, monkeypatch):
+    """An error in the middle of a forward pass leaves no hook and no replaced method behind either."""
+    before = snapshot(detector)
+    last = detector.extractor.nms_owner
+
+    def fail(*_):
+        raise MemoryError("planted")
+
+    monkeypatch.setattr(type(last.nms), "__call__", fail)
+    with pytest.raises(MemoryError, match="planted"):
+        detector.forward(photo, detector.layers(["model.backbone"])[0])
+    monkeypatch.undo()
+    assert snapshot(detector) == before
+
+
+def test_layer_off_the_path_says_so(detector_of, photo):
+    """A layer that runs but leads to no class score gives an empty map with that cause."""
+    result = explained(detector_of("ppyoloe"), photo, ["model.yolo_head.stem_reg.0"])
+    assert {explanation.status for explanation in result.explanations} == {MapStatus.NO_PATH}
+    result = explained(detector_of("faster"), photo, ["model.rpn_head.rpn_feat"])
+    assert {explanation.status for explanation in result.explanations} == {MapStatus.NO_PATH}
+
+
+def test_zero_gradients_say_so(detector_of, photo):
+    """Class weights of zero, as PP-YOLOE's are at initialisation, give an empty map with that cause."""
+    detector = detector_of("ppyoloe")
+    convolutions = detector.model.yolo_head.pred_cls
+    before = [convolution.weight.numpy() for convolution in convolutions]
+    biases = [convolution.bias.numpy() for convolution in convolutions]
+    try:
+        for convolution in convolutions:
+            convolution.weight.set_value(paddle.zeros_like(convolution.weight))
+            convolution.bias.set_value(paddle.full_like(convolution.bias, 0.5))
+        explainer = Explainer(detector, draw_threshold=THRESHOLD)
+        stream = explainer.stream(photo)
+        assert next(stream.explanations).status is MapStatus.ZERO_GRADIENT
+    finally:
+        for convolution, weight, bias in zip(convolutions, before, biases):
+            convolution.weight.set_value(weight)
+            convolution.bias.set_value(bias)
+
+
+@pytest.mark.parametrize("name", ["faster", "mask"])
+def test_rcnn_never_explains_background(detector_of, photo, name):
+    """No kept candidate of an R-CNN points at the background's column."""
+    forward, _, _ = forward_of(detector_of(name), photo)
+    assert all(kept.class_id < len(detector_of(name).class_names) for kept in forward.kept.values())
+
+
+def test_rcnn_row_kept_under_two_classes_is_explained_twice(detector_of, photo):
+    """A RoI that is kept under several classes gets a map per class, each the gradient of its own class's score."""
+    forward, _, roi_layers = forward_of(detector_of("faster"), photo, ["model.bbox_head.roi_extractor"])
+    by_row: dict[int, list] = {}
+    for detection in forward.detections:
+        by_row.setdefault(forward.kept[detection.index].row, []).append(detection)
+    twice = next(detections for detections in by_row.values() if len(detections) > 1)
+    together = [features[0].gradients for features in roi_features(forward, roi_layers, twice)]
+    alone = [next(roi_features(forward, roi_layers, [detection]))[0].gradients for detection in twice]
+    assert not np.allclose(together[0], together[1])
+    for one, other in zip(together, alone):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6 * np.abs(other).max())
+
+
+def test_rcnn_roi_gradients_equal_those_through_all_proposals(detector_of, photo):
+    """All RoI rows in one backward of the re-run head give what one backward through all proposals gives."""
+    detector = detector_of("faster")
+    forward, chosen, roi_layers = forward_of(detector, photo, ["model.bbox_head.roi_extractor"])
+    head = detector.model.bbox_head
+    features, rois, count = forward.watch.inputs[head][0][:3]
+    with capturing(dict(roi_layers)) as capture:
+        (_, scores), _ = head(features, rois, count, None)
+    leaf = capture.feature_maps("model.bbox_head.roi_extractor")[0]
+    for detection, found in zip(chosen, roi_features(forward, roi_layers, chosen)):
+        kept = forward.kept[detection.index]
+        gradient = paddle.grad(scores[kept.row, kept.class_id], leaf, retain_graph=True)[0].numpy()
+        np.testing.assert_allclose(
+            found[0].gradients, gradient[kept.row], rtol=1e-3, atol=1e-6 * np.abs(gradient).max()
+        )
+        others = np.delete(gradient, kept.row, axis=0)
+        assert not others.any()
+
+
+def test_rcnn_own_level_gives_the_gradient_of_all_levels(detector_of, photo):
+    """Cutting the graph of the levels that a RoI is not pooled from changes no gradient."""
+    detector = detector_of("faster")
+    forward, chosen, _ = forward_of(detector, photo)
+    extractor = forward.extractor
+    features, rois = extractor._second_stage_inputs(forward.watch)
+    leaves = forward.capture.feature_maps("model.backbone")
+    for detection in chosen:
+        kept = forward.kept[detection.index]
+        score = extractor._probabilities(features, rois[kept.row : kept.row + 1])[0, kept.class_id]
+        whole = paddle.grad(score, leaves, retain_graph=True, allow_unused=True)
+        for found, wanted in zip(image_features(forward, ["model.backbone"], detection), whole):
+            wanted = np.zeros_like(found.activations) if wanted is None else wanted.numpy()[0]
+            given = np.zeros_like(wanted) if found.gradients is None else found.gradients
+            np.testing.assert_allclose(given, wanted, rtol=1e-3, atol=1e-6 * max(np.abs(wanted).max(), 1e-12))
+
+
+def test_dense_own_level_gives_the_gradient_of_the_concatenated_scores(detector_of, photo):
+    """PP-YOLOE's score from its own level's logits has the gradient of the score in the head's own output."""
+    detector = detector_of("ppyoloe")
+    head = detector.model.yolo_head
+    forward, chosen, _ = forward_of(detector, photo)
+    leaves = forward.capture.feature_maps("model.backbone")
+    with watching([head]) as watch:
+        head(detector.model.neck(leaves))
+    scores = watch.outputs[head][0][0]
+    for detection in chosen:
+        kept = forward.kept[detection.index]
+        whole = paddle.grad(scores[0, kept.class_id, kept.row], leaves, retain_graph=True)
+        for found, wanted in zip(image_features(forward, ["model.backbone"], detection), whole):
+            np.testing.assert_allclose(
+                found.gradients, wanted.numpy()[0], rtol=1e-3, atol=1e-6 * float(wanted.abs().max())
+            )
+
+
+def test_rcnn_without_detection_gives_none(detector_of, photo):
+    """The fake box that ppdet appends to an R-CNN's empty output is no detection."""
+    detector = detector_of("faster")
+    bias = detector.model.bbox_head.bbox_score.bias
+    before = bias.numpy()
+    try:
+        raised = before.copy()
+        raised[-1] += 1000.0
+        bias.set_value(raised)
+        result = explained(detector, photo, ["model.backbone"])
+        assert result.detections == () and result.explanations == () and result.highest_score is None
+        assert explained(detector, photo, ["model.bbox_head.roi_extractor"]).explanations == ()
+    finally:
+        bias.set_value(before)
+
+
+def test_several_layers_are_put_together(detector_of, photo):
+    """A whole-image layer and a RoI layer in one explanation: levels of both, shares that sum to one."""
+    layers = ["model.backbone", "model.bbox_head.roi_extractor"]
+    result = explained(detector_of("faster"), photo, layers)
+    for explanation in result.explanations:
+        assert {level.layer for level in explanation.levels} == set(layers)
+        assert sum(level.share for level in explanation.levels) == pytest.approx(1.0)
+    alone = explained(detector_of("faster"), photo, layers[1:])
+    assert all(explanation.box_xyxy_roi is not None for explanation in alone.explanations)
+
+
+def test_roi_map_lies_at_the_proposal(detector_of, photo):
+    """The map of RoI features reaches at most half a bin beyond the proposal, which is not the final box."""
+    result = explained(detector_of("faster"), photo, ["model.bbox_head.roi_extractor"])
+    height, width = photo.original_hw
+    for explanation in result.explanations:
+        if explanation.status is not MapStatus.OK:
+            continue
+        left, top, right, bottom = explanation.box_xyxy_roi
+        assert explanation.box_xyxy_roi != pytest.approx(explanation.detection.box_xyxy)
+        rows, columns = np.nonzero(explanation.heatmap > 0)
+        margin_y, margin_x = (bottom - top) / 14, (right - left) / 14
+        assert rows.min() + 1 >= top - margin_y - 1e-3 and rows.max() <= bottom + margin_y + 1e-3
+        assert columns.min() + 1 >= left - margin_x - 1e-3 and columns.max() <= right + margin_x + 1e-3
+
+
+def test_two_explainers_in_one_process_do_not_mix(photo, detector_of):
+    """A second config built after the first changes neither, whichever runs first."""
+    first = explained(detector_of("ssd"), photo, ["model.backbone"])
+    detector_of("blazeface")
+    detector_of("faster")
+    again = explained(detector_of("ssd"), photo, ["model.backbone"])
+    assert [e.detection for e in first.explanations] == [e.detection for e in again.explanations]
+    for one, other in zip(first.explanations, again.explanations):
+        np.testing.assert_array_equal(one.heatmap, other.heatmap)
+    assert len(detector_of("ssd").class_names) == 20 and detector_of("blazeface").class_names == ["face"]
