@@ -50,7 +50,7 @@ def run(config: RunConfig) -> dict[str, object]:
     record = _explain_image(explainer, frame, config.cam_out)
     document: dict[str, object] = {
         "schema_version": SCHEMA_VERSION,
-        "config": {"path": str(config.config), "architecture": detector.architecture},
+        "config": {"path": str(find_file(config.config).resolve()), "architecture": detector.architecture},
         "weights": {"asked": str(settings["weights"]), "path": str(weights), "sha256": sha256_of(weights)},
         "flags": config.flags(),
         "device": detector.device,

@@ -93,7 +93,8 @@ def _explain(options: argparse.Namespace) -> str:
     totals: dict[str, object] = run(config)["totals"]  # type: ignore[assignment]
     if totals["explained"]:
         blank = f", {totals['blank']} of them without a map" if totals["blank"] else ""
-        return f"{totals['explained']} pictures in {config.cam_out}{blank} ({totals['seconds']} s)"
+        pictures = "1 picture" if totals["explained"] == 1 else f"{totals['explained']} pictures"
+        return f"{pictures} in {config.cam_out}{blank} ({totals['seconds']} s)"
     highest = totals["highest_score"]
     found = "there is no detection at all" if highest is None else f"the highest score is {highest:.3f}"
     return f"no box reaches --draw_threshold {config.draw_threshold}: {found}; {config.cam_out} has the manifest only"

@@ -30,7 +30,9 @@ except ImportError as error:
         "libGL and glib (Debian: apt-get install libgl1 libglib2.0-0), or use opencv-python-headless"
     ) from error
 
-import paddle
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # about a compiler cache, for C++ extensions that nobody builds here
+    import paddle
 
 
 def _import_ppdet() -> None:

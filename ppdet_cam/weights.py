@@ -81,18 +81,17 @@ def resolve_weights(weights: str, *, fetch: Callable[[str], str]) -> Path:
 
 def _download(url: str, fetch: Callable[[str], str]) -> Path:
     shown = _without_secrets(url)
-    name = urlsplit(url).path.rpartition("/")[2]
     if not url.endswith(WEIGHTS_SUFFIX):  # with anything behind it, ppdet takes the file for an archive
-        kind = _OTHER_SUFFIXES.get(Path(name).suffix)
+        kind = _OTHER_SUFFIXES.get(Path(shown).suffix)
         raise WeightsError(
             f"weights URL {shown} is {kind}" if kind else f"weights URL {shown} must end in {WEIGHTS_SUFFIX}"
         )
-    cached = Path(os.path.expanduser("~/.cache/paddle/weights")) / name
+    cached = Path(os.path.expanduser("~/.cache/paddle/weights")) / url.rpartition("/")[2]
     before = _identity(cached)
     try:
         path = Path(fetch(url))
     except (Exception, SystemExit) as error:  # any: ppdet's downloader raises requests', OS, runtime and type errors
-        reason = _first_cause(error).replace(url, shown)
+        reason = _first_cause(error, secret=url, shown=shown)
         if before is not None and _identity(cached) == before:
             logger.warning("%s cannot be reached (%s); taking %s as it was downloaded before", shown, reason, cached)
             return cached
@@ -107,7 +106,10 @@ def _download(url: str, fetch: Callable[[str], str]) -> Path:
 
 def _without_secrets(url: str) -> str:
     """Returns the URL without user, password and query."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise WeightsError(f"weights {url!r} is not a URL: {error}") from error
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
@@ -119,11 +121,12 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def _first_cause(error: BaseException) -> str:
+def _first_cause(error: BaseException, *, secret: str = "", shown: str = "") -> str:
     """Returns the innermost error in a few words; requests wraps "name not known" in three layers."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
-    text = _printable(str(error))
+    inner: BaseException | None = error
+    while inner is not None:
+        error, inner = inner, inner.__cause__ or (None if inner.__suppress_context__ else inner.__context__)
+    text = _printable(str(error).replace(secret, shown) if secret else str(error))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -158,7 +161,7 @@ def _where_else(path: Path) -> str:
 
 def _weights_names(folder: Path) -> list[str]:
     try:
-        return sorted(child.name for child in folder.iterdir() if child.suffix == WEIGHTS_SUFFIX)
+        return sorted(child.name for child in folder.glob(f"*{WEIGHTS_SUFFIX}") if child.is_file())
     except OSError:
         return []  # only a hint: a folder that cannot be listed gives none
 
@@ -211,6 +214,8 @@ _FILE_HEADS = (
 def _refuse_other_files(raw: bytes, path: Path) -> None:
     if not raw:
         raise WeightsError(f"weights file {path} is empty; get it again")
+    if re.match(rb"\x80[\x02-\x05]", raw):
+        return  # a pickle of the protocols that paddle writes, and 5
     text = raw[:512].lstrip()  # a web page may start with blank lines
     for position, head, kind in _FILE_HEADS:
         if (text if position == 0 else raw).startswith(head, position):
@@ -218,19 +223,8 @@ def _refuse_other_files(raw: bytes, path: Path) -> None:
 
 
 _CODE_OPCODES = frozenset(
-    (
-        "INST",
-        "OBJ",
-        "NEWOBJ",
-        "NEWOBJ_EX",
-        "EXT1",
-        "EXT2",
-        "EXT4",
-        "PERSID",
-        "BINPERSID",
-        "NEXT_BUFFER",
-        "READONLY_BUFFER",
-    )
+    ("INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID")
+    + ("NEXT_BUFFER", "READONLY_BUFFER")  # they take objects from outside the file
 )
 _TEXT_OPCODES = frozenset(("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"))
 _GET_OPCODES = frozenset(("GET", "BINGET", "LONG_BINGET"))
@@ -399,10 +393,7 @@ _ALLOWED_GLOBALS: dict[tuple[str, str], _StandIn] = {
     ("_codecs", "encode"): _StandIn(_encode_latin1),  # how protocol 2 writes bytes
     ("collections", "OrderedDict"): _StandIn(dict),
     ("builtins", "bytes"): _BYTES,
-    (
-        "builtins",
-        "tuple",
-    ): _TUPLE,  # how paddle.save writes (tensor name, array) in what it does not take for a state dict
+    ("builtins", "tuple"): _TUPLE,  # paddle.save's (tensor name, array) in what it takes for no state dict
     ("__builtin__", "bytes"): _BYTES,  # Python 2's name, which protocol 2 keeps
     ("__builtin__", "tuple"): _TUPLE,
 }
@@ -429,6 +420,8 @@ def _as_arrays(loaded: object, path: Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"weights file {path} holds {kind}; a state dict maps parameter names to arrays")
     entries = {name: value for name, value in loaded.items() if name not in (_NAME_TABLE, _SLICES)}
     nested = [name for name, value in entries.items() if isinstance(value, dict)]
+    if "LR_Scheduler" in nested:
+        raise WeightsError(f"weights file {path} is {_OTHER_SUFFIXES['.pdopt']}")
     if nested:
         raise WeightsError(
             f"weights file {path} is a whole checkpoint ({_few([str(name) for name in entries])}), not a state dict: "
