@@ -45,9 +45,10 @@ setup(
         "numpy>=1.22,<1.24",  # paddledet's own bound; opencv-python below is built for numpy 1
         "opencv-python==4.5.5.64",  # paddledet allows up to 4.6.0; this one works with numpy 1.23 on Python 3.11
         "pyyaml>=6.0",
+        "requests>=2.28",
         "pillow>=10.1",
         "scipy>=1.9",
     ],
-    extras_require={"dev": ["pytest>=8", "ruff>=0.8", "mypy>=1.11", "types-PyYAML"]},
+    extras_require={"dev": ["pytest>=8", "ruff>=0.8", "mypy>=1.11", "types-PyYAML", "types-requests"]},
     entry_points={"console_scripts": ["cam_ppdet = ppdet_cam.cli:main"]},
 )

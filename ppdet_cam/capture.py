@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from typing import Callable, Iterator, Sequence, Union
 
 import numpy as np
@@ -65,7 +66,9 @@ def _map_tensors(output: Output, change: Callable[[paddle.Tensor], paddle.Tensor
     if isinstance(output, tuple):
         return tuple(_map_tensors(part, change) for part in output)
     if isinstance(output, dict):
-        return type(output)((key, _map_tensors(part, change)) for key, part in output.items())
+        changed = copy.copy(output)
+        changed.update((key, _map_tensors(part, change)) for key, part in output.items())
+        return changed
     return output
 
 

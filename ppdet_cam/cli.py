@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
+import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Sequence
+from typing import NoReturn
 
 from ppdet_cam import __version__
 from ppdet_cam.config import RunConfig
 from ppdet_cam.errors import ConfigError, PpdetCamError
 from ppdet_cam.methods import methods
+from ppdet_cam.registry import closest
 
 PROGRAM = "cam_ppdet"
+
+EXIT_DONE, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 2, 130  # 130: what a shell gives for Ctrl-C
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what argparse would print over several lines before it leaves the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; all flags: {PROGRAM} --help")
+
+
+def _path(text: str) -> Path:
+    # a shell leaves the ~ of --flag=~/file as it is; Path.expanduser would raise for an unknown user
+    return Path(os.path.expanduser(text))
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of all flags."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=PROGRAM,
+        allow_abbrev=False,
         description="Shows why a PaddleDetection detector drew each of its boxes: one picture per box, with the class "
         "activation map of that box's own score over the image.",
     )
-    parser.add_argument("-c", "--config", type=Path, required=True, help="ppdet config file (YAML)")
+    parser.add_argument("-c", "--config", type=_path, help="ppdet config file (YAML); required")
     parser.add_argument(
         "-o",
         "--opt",
@@ -33,9 +52,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="change settings of the config, e.g. -o weights=model.pdparams use_gpu=false",
     )
-    parser.add_argument("--infer_img", type=Path, help="image to explain")
+    parser.add_argument("--infer_img", type=_path, metavar="FILE", help="image to explain; required")
     parser.add_argument(
-        "--cam_out", type=Path, default=Path("cam_out"), help="folder to write into (default: %(default)s)"
+        "--cam_out",
+        type=_path,
+        default=Path("cam_out"),
+        metavar="FOLDER",
+        help="folder to write into (default: %(default)s)",
     )
     parser.add_argument(
         "--target_feature_layer_name",
@@ -45,34 +68,84 @@ def build_parser() -> argparse.ArgumentParser:
         "(default: %(default)s)",
     )
     parser.add_argument(
-        "--method", default="gradcam", choices=methods.names(), help="CAM method (default: %(default)s)"
+        "--method",
+        default="gradcam",
+        metavar="NAME",
+        help=f"CAM method: {', '.join(methods.names())} (default: %(default)s)",
     )
     parser.add_argument(
         "--draw_threshold",
         type=float,
         default=0.5,
+        metavar="SCORE",
         help="explain boxes with at least this score (default: %(default)s)",
     )
     parser.add_argument(
         "--list_layers",
         action="store_true",
-        help="print every layer that can be captured, with its output shapes and strides, and stop; needs no weights",
+        help="print every layer that can be captured, with its output shapes and strides, and stop; needs no weights "
+        "and no image",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code: 0 done, 2 something given was wrong."""
-    options = build_parser().parse_args(arguments)
-    logging.basicConfig(format=f"{PROGRAM}: %(message)s", level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger("ppdet_cam").setLevel(logging.INFO)
+    """Runs the command line and returns its exit code: 0 done, 2 something given was wrong, 130 interrupted."""
+    with _log_on_stderr():
+        try:
+            options = _parse(arguments)
+            _print_result(_list_layers(options) if options.list_layers else _explain(options))
+        except PpdetCamError as error:
+            print(f"{PROGRAM}: error: {' '.join(str(error).split())}", file=sys.stderr)
+            return EXIT_WRONG_INPUT
+        except KeyboardInterrupt:
+            print(f"{PROGRAM}: interrupted", file=sys.stderr)
+            return EXIT_INTERRUPTED
+    return EXIT_DONE
+
+
+@contextlib.contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """Shows what the package logs, one line each, and nothing of other packages' loggers."""
+    logger = logging.getLogger("ppdet_cam")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(f"{PROGRAM}: %(message)s"))
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # importing paddle gives the root logger a handler of its own
     try:
-        print(_list_layers(options) if options.list_layers else _explain(options))
-    except PpdetCamError as error:
-        print(f"{PROGRAM}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Returns the flags.
+
+    Raises:
+        ConfigError: an unknown flag, a value that does not fit, or no config.
+    """
+    options, unknown = build_parser().parse_known_args(arguments)
+    if unknown:
+        flags = [f"--{name}" for name in vars(options)]
+        raise ConfigError(f"unknown argument {unknown[0]!r}; all flags: {PROGRAM} --help{closest(unknown[0], flags)}")
+    if options.config is None:
+        raise ConfigError("no config given: -c <file>.yml, for example -c configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml")
+    return options
+
+
+def _print_result(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        # a file name may hold what the terminal's encoding lacks
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except BrokenPipeError:
+        # `--list_layers | head` has read enough; the interpreter's own last flush must not fail as well
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explain(options: argparse.Namespace) -> str:
@@ -88,7 +161,8 @@ def _explain(options: argparse.Namespace) -> str:
         method=options.method,
         draw_threshold=options.draw_threshold,
     )
-    from ppdet_cam.batch import run  # here, as paddle and ppdet take seconds to import and --help needs neither
+    with _detector_packages():
+        from ppdet_cam.batch import run  # here, as paddle and ppdet take seconds to import and --help needs neither
 
     totals: dict[str, object] = run(config)["totals"]  # type: ignore[assignment]
     if totals["explained"]:
@@ -101,6 +175,18 @@ def _explain(options: argparse.Namespace) -> str:
 
 
 def _list_layers(options: argparse.Namespace) -> str:
-    from ppdet_cam.layers import layer_table  # here, for the same reason
+    with _detector_packages():
+        from ppdet_cam.layers import layer_table  # here, for the same reason
 
     return layer_table(options.config, options.opt, image=options.infer_img)
+
+
+@contextlib.contextmanager
+def _detector_packages() -> Iterator[None]:
+    """Raises PpdetCamError where a package that the detectors need is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise PpdetCamError(
+            f"the Python package {error.name!r} is missing. Install what is needed: pip install <this project's folder>"
+        ) from error

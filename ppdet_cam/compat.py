@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Sequence
 
 import numpy as np  # noqa: F401  (the same)
+import requests
 
 from ppdet_cam.errors import PpdetCamError
 
@@ -68,6 +69,30 @@ def _repair_concat_of_scalars() -> None:
         _module(name).paddle = _PaddleSeenByModule(concat=_concat_of_scalars)  # type: ignore[attr-defined]
 
 
+DOWNLOAD_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two parts of the file
+
+
+class _RequestsWithTimeout:
+    """requests, but `get` gives up on a server that stays silent."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(requests, name)
+
+    @staticmethod
+    def get(url: str, **options: object) -> requests.Response:
+        options.setdefault("timeout", DOWNLOAD_TIMEOUT)
+        return requests.get(url, **options)  # type: ignore[arg-type]
+
+
+def _repair_download_without_timeout() -> None:
+    """Weights from a URL whose server accepts the connection and says nothing.
+
+    Error: none, `ppdet.utils.download` waits forever, as `requests.get` has no timeout of its own.
+    Versions: paddledet 2.6.0.
+    """
+    _module("ppdet.utils.download").requests = _RequestsWithTimeout()  # type: ignore[attr-defined]
+
+
 def _module(name: str) -> ModuleType:
     """Returns a ppdet module by its full name; ppdet's packages shadow some of them as attributes."""
     importlib.import_module(name)
@@ -78,6 +103,7 @@ def apply_repairs() -> None:
     """Imports ppdet and applies every repair; a second call changes nothing."""
     _import_ppdet()
     _repair_concat_of_scalars()
+    _repair_download_without_timeout()
 
 
 apply_repairs()

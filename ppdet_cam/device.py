@@ -27,8 +27,8 @@ def choose_device(settings: Mapping[str, object], available: Sequence[str]) -> t
     for device in asked:
         if device in available:
             return device, f"device: {device}"
-    if refused and not asked:
-        return "cpu", f"device: cpu (the config switches {refused[0]} off)"
+    if "gpu" in refused and not asked:
+        return "cpu", "device: cpu (the config switches gpu off)"
     for device in available:
         if device not in refused:
             return device, f"device: {device}"

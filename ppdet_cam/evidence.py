@@ -36,22 +36,28 @@ def map_on_image(
     Returns:
         heatmap: float32 [H, W], >= 0, original pixels; all zero unless the status is OK.
     """
-    grid_maps = [_grid_map(feature, method) for feature in features]
-    evidence = [float(grid_map.sum()) for grid_map in grid_maps]
-    status = _status(features, evidence)
-    total = sum(evidence) if status is MapStatus.OK else 0.0
+    finite = all(_is_finite(feature) for feature in features)
+    grid_maps = [_grid_map(feature, method) if finite else np.zeros(feature.grid_hw) for feature in features]
+    strides = [_stride_yx(feature, geometry, stretches_cells) for feature in features]
     heatmap = np.zeros(geometry.original_hw, dtype=np.float32)
-    shares = []
-    for feature, grid_map, amount in zip(features, grid_maps, evidence):
-        stride_yx = _stride_yx(feature, geometry, stretches_cells)
-        share = amount / total if total else 0.0
-        shares.append(LevelShare(feature.layer, feature.level, feature.grid_hw, stride_yx, share))
-        if share > 0:
+    for feature, grid_map, stride_yx in zip(features, grid_maps, strides):
+        if grid_map.any():
             placement = _placement(feature, geometry, stride_yx)
             heatmap += project(grid_map, placement, original_hw=geometry.original_hw)
-    if status is MapStatus.OK and not heatmap.any():
-        status = MapStatus.OUTSIDE
-    return heatmap, tuple(shares), status
+    status = _status(features, grid_maps, heatmap) if finite else MapStatus.NOT_FINITE
+    evidence = [float(grid_map.sum()) if status is MapStatus.OK else 0.0 for grid_map in grid_maps]
+    total = sum(evidence) or 1.0
+    shares = tuple(
+        LevelShare(feature.layer, feature.level, feature.grid_hw, stride_yx, amount / total)
+        for feature, stride_yx, amount in zip(features, strides, evidence)
+    )
+    return heatmap, shares, status
+
+
+def _is_finite(feature: FeatureMap) -> bool:
+    return feature.gradients is None or bool(
+        np.isfinite(feature.gradients).all() and np.isfinite(feature.activations).all()
+    )
 
 
 def _grid_map(feature: FeatureMap, method: Method) -> np.ndarray:
@@ -60,15 +66,15 @@ def _grid_map(feature: FeatureMap, method: Method) -> np.ndarray:
     return method(feature.activations, feature.gradients)
 
 
-def _status(features: Sequence[FeatureMap], evidence: Sequence[float]) -> MapStatus:
+def _status(features: Sequence[FeatureMap], grid_maps: Sequence[np.ndarray], heatmap: np.ndarray) -> MapStatus:
     gradients = [feature.gradients for feature in features if feature.gradients is not None]
     if not gradients:
         return MapStatus.NO_PATH
-    if not np.isfinite(evidence).all() or not all(np.isfinite(gradient).all() for gradient in gradients):
-        return MapStatus.NOT_FINITE
     if not any(gradient.any() for gradient in gradients):
         return MapStatus.ZERO_GRADIENT
-    return MapStatus.OK if sum(evidence) > 0 else MapStatus.NEGATIVE
+    if not any(grid_map.any() for grid_map in grid_maps):
+        return MapStatus.NEGATIVE
+    return MapStatus.OK if heatmap.any() else MapStatus.OUTSIDE
 
 
 def _stride_yx(feature: FeatureMap, geometry: ImageGeometry, stretches_cells: bool) -> tuple[float, float]:

@@ -36,7 +36,8 @@ def nominal_stride(input_length: int, cells: int) -> float:
 
     Strided convolutions and poolings halve the length again and again and round up or down, so the last cell
     of an input that is no multiple of the stride reaches beyond the input or stops before its end; the stride
-    stays a power of two. For any other ratio the cells are taken to cover the input evenly.
+    stays a power of two. Rounding up, which padded convolutions do, is tried first. For any other ratio, and for a
+    single cell, the cells are taken to cover the input evenly.
 
     Args:
         input_length: length of the network input, in pixels.
@@ -47,9 +48,11 @@ def nominal_stride(input_length: int, cells: int) -> float:
         (8.0, 8.0, 42.857142857142854)
     """
     ratio = input_length / cells
-    stride = 2.0 ** round(math.log2(ratio))
-    if math.floor(input_length / stride) <= cells <= math.ceil(input_length / stride):
-        return stride
+    below = 2.0 ** math.floor(math.log2(ratio))
+    for rounded in (math.ceil, math.floor):
+        for stride in (below, 2 * below):
+            if cells > 1 and rounded(input_length / stride) == cells:
+                return stride
     return ratio
 
 

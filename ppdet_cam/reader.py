@@ -34,6 +34,11 @@ def operations(reader: Mapping[str, object], key: str) -> list[Operation]:
         raise ConfigError(f"TestReader.{key} must be a list of operations such as '- Resize: {{...}}', not {listed!r}")
     for item in listed:
         for name, arguments in item.items():
+            if arguments is not None and not isinstance(arguments, dict):
+                raise ConfigError(
+                    f"TestReader.{key}: {name} has {arguments!r} where its arguments by name are wanted, "
+                    f"such as '- {name}: {{...}}'"
+                )
             _check_place_keeping(str(name), arguments or {})
     return [{str(name): dict(arguments or {}) for name, arguments in item.items()} for item in listed]
 

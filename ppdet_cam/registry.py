@@ -51,7 +51,7 @@ class Registry(Generic[T]):
         """
         if name not in self._entries:
             raise UnknownNameError(
-                f"{self.kind} {name!r} is not supported{closest(name, self.names())} "
+                f"{self.kind} {name!r} is not supported{closest(name, self.names())}. "
                 f"Supported: {', '.join(self.names())}"
             )
         return self._entries[name]

@@ -109,7 +109,7 @@ class MapStatus(enum.Enum):
     ZERO_GRADIENT = "all gradients are zero"
     NEGATIVE = "no positive evidence: every weighted activation is zero or negative"
     NOT_FINITE = "the gradients or activations are not finite"
-    OUTSIDE = "all evidence lies outside the image"
+    OUTSIDE = "no evidence falls on the image"
 
 
 @dataclass(frozen=True)

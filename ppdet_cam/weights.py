@@ -173,14 +173,14 @@ def load_state_dict(path: Path) -> dict[str, np.ndarray]:
     """Returns the arrays of a `.pdparams` file by name, without running anything that the file asks for.
 
     Reads what `paddle.save` of 2.x and 3.x writes for a state dict, from numpy 1 and 2: arrays, arrays with their
-    tensor's name, numbers (as 0-d arrays), arrays above 1 GiB in slices (protocols 2 and 3). bfloat16 comes as
-    uint16, as paddle writes it.
+    tensor's name, numbers (as 0-d arrays), arrays above 1 GiB in slices (protocols 2 and 3). bfloat16, which
+    paddle writes as uint16 and reads back from any uint16, comes as the float32 of the same value.
 
     Args:
         path: the file.
 
     Returns:
-        Arrays in the file's order and dtype, read-only views of the bytes read.
+        Arrays in the file's order and (but for bfloat16) dtype, most of them read-only views of the bytes read.
 
     Raises:
         WeightsError: the file could run code, is damaged, is something else, or holds more than a state dict.
@@ -438,13 +438,17 @@ def _entry_array(name: object, value: object, path: Path) -> np.ndarray:
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
         value = value[1]  # (the tensor's own name, array)
     if isinstance(value, _ArrayDraft) and hasattr(value, "array") and isinstance(name, str):
-        return value.array
+        return _float32_of(value.array) if value.array.dtype == np.uint16 else value.array
     if isinstance(value, (bool, int, float)) and isinstance(name, str):
         number = np.asarray(value)
         if number.dtype.kind != "O":  # an int of more than 64 bits
             return number
     kind = "an array without content" if isinstance(value, _ArrayDraft) else f"a {type(value).__name__}"
     raise WeightsError(f"weights file {path}: {name!r} is {kind}; a state dict maps parameter names to arrays")
+
+
+def _float32_of(bfloat16_bits: np.ndarray) -> np.ndarray:
+    return np.asarray(bfloat16_bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def _joined(arrays: dict[str, np.ndarray], slices: object, path: Path) -> dict[str, np.ndarray]:

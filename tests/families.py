@@ -44,9 +44,7 @@ FAMILIES = {
         ),
         Family("faster", "configs/faster_rcnn/faster_rcnn_r50_vd_fpn_2x_coco.yml", _RCNN, _RCNN_LAYERS),
         Family("mask", "configs/mask_rcnn/mask_rcnn_r50_vd_fpn_2x_coco.yml", _RCNN, _RCNN_LAYERS),
-        Family(
-            "blazeface", "configs/face_detection/blazeface_1000e.yml", (), ("model.backbone", "model.neck")
-        ),
+        Family("blazeface", "configs/face_detection/blazeface_1000e.yml", (), ("model.backbone", "model.neck")),
         Family("ssd", "configs/ssd/ssd_mobilenet_v1_300_120e_voc.yml", (), ("model.backbone",)),
         Family(
             "retinanet",

@@ -54,10 +54,13 @@ def test_planted_impulse_peaks_at_its_cell(detector_of, name, original_hw):
             length / cells if stretches else 2 ** int(np.ceil(np.log2(length / cells) - 0.1))
             for length, cells in zip(geometry.padded_hw, grid_hw)
         ]
-        for cell in {(0, 0), (grid_hw[0] - 1, grid_hw[1] - 1), (grid_hw[0] // 2, grid_hw[1] // 3), (0, grid_hw[1] // 2)}:
-            centre = [
-                (index + 0.5) * length / scale for index, length, scale in zip(cell, cell_yx, geometry.scale_yx)
-            ]
+        for cell in {
+            (0, 0),
+            (grid_hw[0] - 1, grid_hw[1] - 1),
+            (grid_hw[0] // 2, grid_hw[1] // 3),
+            (0, grid_hw[1] // 2),
+        }:
+            centre = [(index + 0.5) * length / scale for index, length, scale in zip(cell, cell_yx, geometry.scale_yx)]
             if any(place >= side for place, side in zip(centre, original_hw)):
                 continue  # in the padding, or beyond the image's end
             heatmap, _, _ = map_on_image([impulse(grid_hw, cell)], gradcam, geometry, stretches_cells=stretches)

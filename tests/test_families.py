@@ -113,17 +113,23 @@ def test_gradients_equal_finite_differences(family, detector, photo):
     for keep in (1.0, 0.5, 0.5):
         masks = [random.random(gradient.shape) < keep for gradient in gradients]
         directions = [gradient * mask / size for gradient, mask in zip(gradients, masks)]
-        analytic = sum(float((gradient * direction).sum(dtype=np.float64)) for gradient, direction in
-                       zip(gradients, directions))
+        analytic = sum(
+            float((gradient * direction).sum(dtype=np.float64)) for gradient, direction in zip(gradients, directions)
+        )
         step = 0.004 / analytic
         with paddle.no_grad():
             scores = [
-                float(score_from_backbone(
-                    detector,
-                    [value + paddle.to_tensor((sign * step * direction)[None].astype(np.float32))
-                     for value, direction in zip(values, directions)],
-                    forward, kept,
-                ))
+                float(
+                    score_from_backbone(
+                        detector,
+                        [
+                            value + paddle.to_tensor((sign * step * direction)[None].astype(np.float32))
+                            for value, direction in zip(values, directions)
+                        ],
+                        forward,
+                        kept,
+                    )
+                )
                 for sign in (1, -1)
             ]
         assert (scores[0] - scores[1]) / (2 * step) == pytest.approx(analytic, rel=0.02)

@@ -63,7 +63,9 @@ def test_operations_takes_a_padding_right_and_bottom(arguments: dict) -> None:
     assert operations({"sample_transforms": [{"Pad": arguments}]}, "sample_transforms") == [{"Pad": arguments or {}}]
 
 
-@pytest.mark.parametrize("listed", ["Resize", 3, {"Resize": {}}, ["Decode"], [{"Decode": {}}, None], [["Decode"]]], ids=str)
+@pytest.mark.parametrize(
+    "listed", ["Resize", 3, {"Resize": {}}, ["Decode"], [{"Decode": {}}, None], [["Decode"]]], ids=str
+)
 def test_operations_refuses_what_is_no_list_of_operations(listed: object) -> None:
     """A value or an item of another form is refused, with the key and the value."""
     with pytest.raises(ConfigError, match=r"TestReader\.sample_transforms must be a list of operations") as caught:

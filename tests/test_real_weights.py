@@ -94,7 +94,9 @@ def test_command_writes_the_face(real_folder, tmp_path, capsys):
     out = tmp_path / "cam"
     weights = real_folder / "blazeface_1000e.pdparams"
     arguments = ["-c", CONFIG, "--infer_img", real_folder / "hrnet_demo.jpg", "--cam_out", out]
-    assert main([*map(str, arguments), "--target_feature_layer_name", "model.backbone", "-o", f"weights={weights}"]) == 0
+    assert (
+        main([*map(str, arguments), "--target_feature_layer_name", "model.backbone", "-o", f"weights={weights}"]) == 0
+    )
     assert "1 picture in" in capsys.readouterr().out
     (line,) = (out / "images.jsonl").read_text().splitlines()
     (box,) = json.loads(line)["boxes"]

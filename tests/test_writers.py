@@ -38,11 +38,12 @@ EXPLANATION = Explanation(
 FRAME = Frame(np.zeros((48, 64, 3), np.uint8), Path("photos/straße.jpg"))
 
 
-def fail_with(error: BaseException):
+def make_replacing_fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail(*_args: object, **_options: object) -> None:
         raise error
 
-    return fail
+    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(Path, "replace", fail)  # pathlib before Python 3.10 keeps its own os.replace
 
 
 def image_line(*files: str, path: str = "photo.jpg") -> bytes:
@@ -74,7 +75,7 @@ def test_write_atomically_keeps_the_old_content_when_it_fails(tmp_path: Path, mo
     """A disk that fills up at the last step leaves the old file and nothing else, and the message says why."""
     path = tmp_path / "run.json"
     path.write_bytes(b"old")
-    monkeypatch.setattr(os, "replace", fail_with(OSError(28, "No space left on device")))
+    make_replacing_fail(monkeypatch, OSError(28, "No space left on device"))
     with pytest.raises(OutputError, match=r"run\.json: No space left on device.*--cam_out") as caught:
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
@@ -90,7 +91,7 @@ def test_write_atomically_leaves_no_part_when_interrupted(
     """An interruption passes through as itself and leaves no half-written file."""
     path = tmp_path / "run.json"
     path.write_bytes(b"old")
-    monkeypatch.setattr(os, "replace", fail_with(error))
+    make_replacing_fail(monkeypatch, error)
     with pytest.raises(type(error)):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
@@ -190,6 +191,7 @@ def test_check_output_folder_refuses_a_folder_that_may_not_be_looked_into(
 
     closed.mkdir()
     monkeypatch.setattr(os, "stat", guarded)
+    monkeypatch.setattr(Path, "stat", guarded)  # pathlib before Python 3.10 keeps its own os.stat
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed)
     with pytest.raises(OutputError, match="closed"):
         check_output_folder(closed / "out" / "deeper")

@@ -13,9 +13,12 @@ from ppdet_cam.errors import OutputError
 def check_output_folder(folder: Path) -> None:
     """Raises OutputError when `folder` cannot become, or is not, a folder that can be written. Creates nothing."""
     existing = folder
-    while not existing.exists() and existing != existing.parent:
+    # os.path answers False where pathlib raises, below a folder that may not be entered; a dangling link is there
+    while not os.path.lexists(existing) and existing != existing.parent:
         existing = existing.parent
-    if not existing.is_dir():
+    if existing.is_symlink() and not os.path.exists(existing):
+        raise OutputError(f"cannot write into {folder}: {existing} is a link to nothing. Choose another --cam_out")
+    if not os.path.isdir(existing):
         raise OutputError(f"cannot write into {folder}: {existing} is a file, not a folder. Choose another --cam_out")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write into {folder}: no permission for {existing}. Choose another --cam_out")
@@ -35,12 +38,14 @@ def write_atomically(path: Path, content: bytes) -> None:
             stream.write(content)
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
+        temporary = None
     except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"cannot write {path}: {reason}. Free space or choose another --cam_out") from error
+    finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
-        reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {path}: {reason}. Free space or choose another --cam_out") from error
 
 
 def _umask() -> int:

@@ -66,18 +66,23 @@ def image_record(
 
 def encode_line(record: Mapping[str, object]) -> bytes:
     """Returns a record as one line of JSON."""
-    return (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return _utf8(json.dumps(record, ensure_ascii=False, allow_nan=False))
 
 
 def encode_document(record: Mapping[str, object]) -> bytes:
     """Returns a record as an indented JSON document."""
-    return (json.dumps(record, ensure_ascii=False, allow_nan=False, indent=2) + "\n").encode()
+    return _utf8(json.dumps(record, ensure_ascii=False, allow_nan=False, indent=2))
+
+
+def _utf8(text: str) -> bytes:
+    # a file name that is not UTF-8 holds surrogates, which become JSON escapes
+    return (text + "\n").encode(errors="backslashreplace")
 
 
 def listed_files(folder: Path) -> set[str]:
     """Returns the pictures that an earlier run's `images.jsonl` in this folder lists; empty when there is none."""
     try:
-        lines = (folder / IMAGES_FILE).read_text(encoding="utf-8").splitlines()
-        return {str(box["file"]) for line in lines for box in json.loads(line)["boxes"]}
+        lines = (folder / IMAGES_FILE).read_text(encoding="utf-8").split("\n")
+        return {str(box["file"]) for line in lines if line for box in json.loads(line)["boxes"]}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
