@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import platform
 import re
 import shutil
@@ -102,11 +103,12 @@ def _check_manifest_is_ours(cam_out: Path) -> None:
     for name, key in ((RUN_FILE, "schema_version"), (IMAGES_FILE, "boxes")):
         path = cam_out / name
         try:
-            text = path.read_text(encoding="utf-8")
-            record = json.loads(text if name == RUN_FILE else text.partition("\n")[0])
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, ValueError):
+            text = path.read_bytes()
+        except OSError:
+            continue  # not there; anything else comes up again, with its cause, when it is to be replaced
+        try:
+            record = json.loads(text if name == RUN_FILE else text.partition(b"\n")[0])
+        except ValueError:
             record = None
         if not isinstance(record, dict) or key not in record:
             raise OutputError(f"{path} is not of an earlier run and would be replaced. Choose another --cam_out")
@@ -115,7 +117,8 @@ def _check_manifest_is_ours(cam_out: Path) -> None:
 @contextlib.contextmanager
 def _staging_folder(cam_out: Path) -> Iterator[Path]:
     """Yields a new hidden folder in `cam_out`, and takes it away at the end; `cam_out` too, if it is still empty."""
-    made = [folder for folder in (cam_out, *cam_out.parents) if not folder.exists()]
+    # os.path answers False where pathlib raises: a name too long
+    made = [folder for folder in (cam_out, *cam_out.parents) if not os.path.exists(folder)]
     try:
         try:
             cam_out.mkdir(parents=True, exist_ok=True)
