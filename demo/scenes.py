@@ -266,7 +266,9 @@ def _draw_parcel(canvas: Canvas, random: np.random.Generator) -> Rect:
 
 
 def _draw_van(canvas: Canvas, random: np.random.Generator) -> Rect:
-    paint = _pick(random, [(230, 230, 230), (190, 190, 195), (170, 110, 50), (60, 150, 60), (60, 190, 225), (70, 70, 75)])
+    paint = _pick(
+        random, [(230, 230, 230), (190, 190, 195), (170, 110, 50), (60, 150, 60), (60, 190, 225), (70, 70, 75)]
+    )
     left = bool(random.random() < 0.5)
     slope = random.uniform(0.76, 0.82)
 
@@ -722,7 +724,9 @@ def _photographed(picture: np.ndarray, random: np.random.Generator) -> np.ndarra
     sigma = random.uniform(0, 0.9)
     if sigma > 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), sigma)
-    picture = picture + random.uniform(1, 6) * random.standard_normal((height, width, 1 if random.random() < 0.3 else 3))
+    picture = picture + random.uniform(1, 6) * random.standard_normal(
+        (height, width, 1 if random.random() < 0.3 else 3)
+    )
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 

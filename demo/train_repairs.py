@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -18,6 +18,18 @@ from ppdet_cam import compat  # noqa: E402, F401  (first: loads what paddle need
 
 import paddle  # isort: skip  # noqa: E402
 from ppdet.modeling.assigners import atss_assigner, task_aligned_assigner  # noqa: E402
+from ppdet.modeling.losses import ssd_loss  # noqa: E402
+from ppdet.modeling.proposal_generator import target  # noqa: E402
+
+
+class _PaddleSeenByModule:
+    """paddle, but for the functions that one ppdet module needs otherwise."""
+
+    def __init__(self, **replaced: object) -> None:
+        self.__dict__.update(replaced)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(paddle, name)
 
 
 def _with_int64_labels(forward: Callable[..., object]) -> Callable[..., object]:
@@ -47,6 +59,39 @@ def _repair_label_types() -> None:
             assigner.forward = repaired
 
 
+def _concat_of_scalars(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None = None) -> paddle.Tensor:
+    return paddle.concat([part.reshape([1]) if part.ndim == 0 else part for part in x], axis, name)
+
+
+def _repair_concat_of_scalars() -> None:
+    """Every R-CNN's sampling of proposals.
+
+    Error: ValueError: (InvalidArgument) The axis is expected to be in range of [0, 0), but got 0
+    Where: `generate_proposal_target` and `generate_mask_target` hand 0-D tensors to `paddle.concat`.
+    Versions: paddledet 2.6.0 with paddlepaddle 2.6.2 and 3.3.1.
+    """
+    target.paddle = _PaddleSeenByModule(concat=_concat_of_scalars)
+
+
+def _stack_of_counts(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None = None) -> paddle.Tensor:
+    stacked = paddle.stack(x, axis, name)
+    return stacked.ceil().astype("int64") if stacked.dtype == paddle.float32 else stacked
+
+
+def _repair_count_types() -> None:
+    """SSD's and BlazeFace's choice of negatives compares ranks, int64, with numbers of negatives, float32.
+
+    Error: TypeError: (InvalidType) Type promotion only support calculations between floating-point numbers and
+    between complex and real numbers. But got different data type x: int64, y: float32
+    Where: `SSDLoss._mine_hard_example`, at `idx_rank < num_negs`. A rank is below a number where it is below the next
+    whole number.
+    Versions: paddledet 2.6.0 with paddlepaddle 3.3.1; 2.6.2 promotes by itself, and the result is the same there.
+    """
+    ssd_loss.paddle = _PaddleSeenByModule(stack=_stack_of_counts)
+
+
 def apply_training_repairs() -> None:
     """Applies every repair; a second call changes nothing."""
     _repair_label_types()
+    _repair_concat_of_scalars()
+    _repair_count_types()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import Callable, Iterator, Sequence, Union
+from collections.abc import Iterator, Sequence
+from typing import Callable, Union
 
 import numpy as np
 import paddle

@@ -166,8 +166,8 @@ def _explain(options: argparse.Namespace) -> str:
 
     totals: dict[str, object] = run(config)["totals"]  # type: ignore[assignment]
     if totals["explained"]:
-        blank = f", {totals['blank']} of them without a map" if totals["blank"] else ""
         pictures = "1 picture" if totals["explained"] == 1 else f"{totals['explained']} pictures"
+        blank = f", {totals['blank']} without a map" if totals["blank"] else ""
         return f"{pictures} in {config.cam_out}{blank} ({totals['seconds']} s)"
     highest = totals["highest_score"]
     found = "there is no detection at all" if highest is None else f"the highest score is {highest:.3f}"
@@ -183,10 +183,19 @@ def _list_layers(options: argparse.Namespace) -> str:
 
 @contextlib.contextmanager
 def _detector_packages() -> Iterator[None]:
-    """Raises PpdetCamError where a package that the detectors need is not installed."""
+    """Says clearly why the packages that the detectors need cannot be imported.
+
+    Raises:
+        PpdetCamError: one of them is not installed.
+        KeyboardInterrupt: Ctrl-C, which paddle turns into an ImportError while its library loads.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         raise PpdetCamError(
             f"the Python package {error.name!r} is missing. Install what is needed: pip install <this project's folder>"
         ) from error
+    except ImportError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise

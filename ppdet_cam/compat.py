@@ -15,8 +15,8 @@ import warnings
 
 # paddle 2.6.2 dies with SIGSEGV in inflateReset2 when it is loaded before zlib, and ppdet after it.
 import zlib  # noqa: F401  (imported for its side effect, see above)
+from collections.abc import Sequence
 from types import ModuleType
-from typing import Sequence
 
 import numpy as np  # noqa: F401  (the same)
 import requests

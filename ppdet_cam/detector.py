@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -39,7 +39,7 @@ from ppdet_cam.extractors.base import KeptRow, recording_nms
 from ppdet_cam.reader import geometry_of, operations
 from ppdet_cam.registry import closest
 from ppdet_cam.settings import Tagged
-from ppdet_cam.structures import Detection, Frame, ImageGeometry
+from ppdet_cam.structures import CellStrides, Detection, Frame, ImageGeometry
 from ppdet_cam.weights import check_fit, fit_report, load_state_dict, resolve_weights
 
 log = logging.getLogger(__name__)
@@ -91,6 +91,7 @@ class ForwardPass:
         geometry: where the image lies in the network input.
         capture: the chosen layers' feature maps.
         watch: what the extractor reads its scores from.
+        cell_strides: the size of a cell, for grids of which the head says so.
         extractor: turns a kept candidate into its score with a graph.
     """
 
@@ -99,6 +100,7 @@ class ForwardPass:
     geometry: ImageGeometry
     capture: Capture
     watch: Watch
+    cell_strides: CellStrides
     extractor: Extractor
 
 
@@ -145,6 +147,8 @@ class Detector:
         """
         self.architecture = _architecture(settings)
         family = families.get(self.architecture)
+        self.class_names = _class_names(settings)
+        self._sample_transforms, self._batch_transforms = _transforms(settings, classes=len(self.class_names))
         device, reason = choose_device(settings, available_accelerators())
         log.info(reason)
         paddle.set_device(device)
@@ -164,15 +168,7 @@ class Detector:
         for parameter in self.model.parameters():
             parameter.stop_gradient = True
         self.extractor: Extractor = family.extractor(self.model)
-        self.class_names = _class_names(settings)
         self.weights: Path | None = None
-        reader = settings.get("TestReader")
-        if not isinstance(reader, Mapping) or not reader.get("sample_transforms"):
-            raise ConfigError("the config has no TestReader.sample_transforms, so it is not known how to read an image")
-        classes = len(self.class_names)
-        samples = [op for op in operations(reader, "sample_transforms") if "Decode" not in op]
-        self._sample_transforms = Compose(samples, num_classes=classes)
-        self._batch_transforms = BatchCompose(operations(reader, "batch_transforms"), num_classes=classes)
 
     def load_weights(self, weights: str) -> Path:
         """Loads a `.pdparams` file or URL; every parameter of the model must be in it.
@@ -251,6 +247,7 @@ class Detector:
             geometry=geometry,
             capture=capture,
             watch=watch,
+            cell_strides=self.extractor.cell_strides(watch, geometry.padded_hw),
             extractor=self.extractor,
         )
 
@@ -349,6 +346,19 @@ def _check_head(architecture: str, head: nn.Layer | None, known: Sequence[str]) 
         )
 
 
+def _transforms(settings: Mapping[str, object], *, classes: int) -> tuple[Compose, BatchCompose]:
+    """Returns the reader's operations on one image, decoding left out, and on the batch."""
+    reader = settings.get("TestReader")
+    if not isinstance(reader, Mapping) or not reader.get("sample_transforms"):
+        raise ConfigError("the config has no TestReader.sample_transforms, so it is not known how to read an image")
+    samples = [operation for operation in operations(reader, "sample_transforms") if "Decode" not in operation]
+    batches = operations(reader, "batch_transforms")
+    try:
+        return Compose(samples, num_classes=classes), BatchCompose(batches, num_classes=classes)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"ppdet cannot build the operations of TestReader: {error}") from error
+
+
 def _inference_sections(settings: Mapping[str, object]) -> dict[str, object]:
     """Returns the sections that building the model reads, with ppdet's own tags constructed."""
     kept = {
@@ -356,7 +366,12 @@ def _inference_sections(settings: Mapping[str, object]) -> dict[str, object]:
         for name, value in settings.items()
         if not name.endswith(("Dataset", "Reader")) and name not in TRAINING_SECTIONS
     }
-    return {name: _construct(value, name) for name, value in kept.items()}
+    sections = {name: _construct(value, name) for name, value in kept.items()}
+    for section in sections.values():
+        # a backbone's own pretrained weights: ppdet would download them, and all are overwritten afterwards
+        if isinstance(section, dict) and isinstance(section.get("pretrained"), str):
+            section["pretrained"] = None
+    return sections
 
 
 def _construct(value: object, section: str) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 # ppdet's config switches and the device each asks for, in the order of choice.
 SWITCHES = {"use_gpu": "gpu", "use_xpu": "xpu", "use_npu": "npu", "use_mlu": "mlu"}

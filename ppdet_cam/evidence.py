@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,11 +15,15 @@ from ppdet_cam.projection import (
     project,
     roi_placement,
 )
-from ppdet_cam.structures import FeatureMap, ImageGeometry, LevelShare, MapStatus
+from ppdet_cam.structures import CellStrides, FeatureMap, ImageGeometry, LevelShare, MapStatus
 
 
 def map_on_image(
-    features: Sequence[FeatureMap], method: Method, geometry: ImageGeometry, *, stretches_cells: bool = False
+    features: Sequence[FeatureMap],
+    method: Method,
+    geometry: ImageGeometry,
+    *,
+    cell_strides: CellStrides | None = None,
 ) -> tuple[np.ndarray, tuple[LevelShare, ...], MapStatus]:
     """Returns (heatmap, each level's share of the evidence, whether the map shows something).
 
@@ -31,14 +35,14 @@ def map_on_image(
         features: all captured feature maps of one box.
         method: (activations, gradients) -> map on the grid, >= 0.
         geometry: where the image lies in the network input.
-        stretches_cells: see `Extractor.stretches_cells`.
+        cell_strides: the size of a cell, for grids of which the head says so.
 
     Returns:
         heatmap: float32 [H, W], >= 0, original pixels; all zero unless the status is OK.
     """
     finite = all(_is_finite(feature) for feature in features)
     grid_maps = [_grid_map(feature, method) if finite else np.zeros(feature.grid_hw) for feature in features]
-    strides = [_stride_yx(feature, geometry, stretches_cells) for feature in features]
+    strides = [_stride_yx(feature, geometry, cell_strides or {}) for feature in features]
     heatmap = np.zeros(geometry.original_hw, dtype=np.float32)
     for feature, grid_map, stride_yx in zip(features, grid_maps, strides):
         if grid_map.any():
@@ -77,14 +81,14 @@ def _status(features: Sequence[FeatureMap], grid_maps: Sequence[np.ndarray], hea
     return MapStatus.OK if heatmap.any() else MapStatus.OUTSIDE
 
 
-def _stride_yx(feature: FeatureMap, geometry: ImageGeometry, stretches_cells: bool) -> tuple[float, float]:
+def _stride_yx(feature: FeatureMap, geometry: ImageGeometry, cell_strides: CellStrides) -> tuple[float, float]:
     height, width = feature.grid_hw
     if feature.roi_xyxy is not None:
         left, top, right, bottom = feature.roi_xyxy
         return (bottom - top) / height, (right - left) / width
     padded_height, padded_width = geometry.padded_hw
-    if stretches_cells:
-        return padded_height / height, padded_width / width
+    if feature.grid_hw in cell_strides:
+        return cell_strides[feature.grid_hw]
     return nominal_stride(padded_height, height), nominal_stride(padded_width, width)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ppdet_cam.methods import methods
 from ppdet_cam.places import find_file
 from ppdet_cam.projection import box_on_original
 from ppdet_cam.settings import merge, parse_overrides, read_settings
-from ppdet_cam.structures import Detection, Explanation, FeatureMap, Frame, ImageGeometry, ImageResult
+from ppdet_cam.structures import Detection, Explanation, FeatureMap, Frame, ImageResult
 
 DEFAULT_LAYER = "model.backbone"
 DEFAULT_METHOD = "gradcam"
@@ -145,13 +145,11 @@ class Explainer:
             rois = roi_features(forward, self._roi_layers, chosen)
         for detection in chosen:
             features = image_features(forward, list(self._image_layers), detection) if self._image_layers else []
-            yield self._explanation(detection, features + next(rois, []), forward.geometry)
+            yield self._explanation(detection, features + next(rois, []), forward)
 
-    def _explanation(
-        self, detection: Detection, features: Sequence[FeatureMap], geometry: ImageGeometry
-    ) -> Explanation:
+    def _explanation(self, detection: Detection, features: Sequence[FeatureMap], forward: ForwardPass) -> Explanation:
         heatmap, levels, status = map_on_image(
-            features, self._method, geometry, stretches_cells=self.detector.extractor.stretches_cells
+            features, self._method, forward.geometry, cell_strides=forward.cell_strides
         )
         rois = [feature.roi_xyxy for feature in features if feature.roi_xyxy is not None]
         return Explanation(
@@ -161,7 +159,7 @@ class Explainer:
             levels=levels,
             heatmap=heatmap,
             status=status,
-            box_xyxy_roi=box_on_original(rois[0], geometry) if rois else None,
+            box_xyxy_roi=box_on_original(rois[0], forward.geometry) if rois else None,
         )
 
 

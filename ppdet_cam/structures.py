@@ -8,11 +8,14 @@ the integers, so pixel (or cell) i covers [i, i + 1) and its centre is i + 0.5.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Mapping
 
 import numpy as np
+
+# Network input pixels per cell along y and x, by the grid's (height, width).
+CellStrides = Mapping[tuple[int, int], tuple[float, float]]
 
 
 @dataclass(frozen=True)

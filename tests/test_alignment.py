@@ -15,7 +15,6 @@ from ppdet_cam.structures import FeatureKind, FeatureMap, Frame
 
 # family -> reader: resize to 320x320 / keep the ratio and pad to 32 / the image's own size / resize to 300x300
 READERS = {"ppyoloe": "stretch", "retinanet": "keep ratio and pad", "blazeface": "own size", "ssd": "stretch to 300"}
-GRID_STRIDES = (8, 16, 32)
 
 
 def impulse(grid_hw: tuple[int, int], cell: tuple[int, int]) -> FeatureMap:
@@ -31,12 +30,6 @@ def peak_centre(heatmap: np.ndarray) -> tuple[float, float]:
     return row + 0.5, column + 0.5
 
 
-def feature_grids(detector, frame: Frame) -> list[tuple[int, int]]:
-    """The grids that the detector's backbone really gives for this image."""
-    forward = detector.forward(frame, detector.layers(["model.backbone"])[0])
-    return [tuple(tensor.shape[2:]) for tensor in forward.capture.feature_maps("model.backbone")]
-
-
 @pytest.mark.smoke
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("original_hw", [(404, 640), (423, 359), (150, 97)], ids=str)
@@ -44,11 +37,12 @@ def test_planted_impulse_peaks_at_its_cell(detector_of, name, original_hw):
     """An impulse in a cell of each of the backbone's grids peaks at that cell's centre, to half a pixel."""
     detector = detector_of(name)
     frame = Frame(np.random.default_rng(0).integers(0, 256, (*original_hw, 3), dtype=np.uint8))
-    _, geometry = detector.prepare(frame)
-    stretches = detector.extractor.stretches_cells
-    assert stretches == (name == "ssd")
+    forward = detector.forward(frame, detector.layers(["model.backbone"])[0])
+    geometry = forward.geometry
+    stretches = name == "ssd"
     checked = 0
-    for grid_hw in feature_grids(detector, frame):
+    for tensor in forward.capture.feature_maps("model.backbone"):
+        grid_hw = tuple(tensor.shape[2:])
         # the input's own halvings say how many input pixels a cell stands for; SSD spreads its cells evenly
         cell_yx = [
             length / cells if stretches else 2 ** int(np.ceil(np.log2(length / cells) - 0.1))
@@ -63,7 +57,7 @@ def test_planted_impulse_peaks_at_its_cell(detector_of, name, original_hw):
             centre = [(index + 0.5) * length / scale for index, length, scale in zip(cell, cell_yx, geometry.scale_yx)]
             if any(place >= side for place, side in zip(centre, original_hw)):
                 continue  # in the padding, or beyond the image's end
-            heatmap, _, _ = map_on_image([impulse(grid_hw, cell)], gradcam, geometry, stretches_cells=stretches)
+            heatmap, _, _ = map_on_image([impulse(grid_hw, cell)], gradcam, geometry, cell_strides=forward.cell_strides)
             found = peak_centre(heatmap)
             assert found == pytest.approx(centre, abs=0.5 + 1e-6), (grid_hw, cell)
             checked += 1

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-
 from conftest import ROOT
+
 from ppdet_cam import compat
 
 import paddle  # isort: skip  (after compat, which loads what paddle needs loaded before it)

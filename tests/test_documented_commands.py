@@ -13,7 +13,6 @@ from pathlib import Path
 import cv2
 import paddle
 import pytest
-
 from conftest import ROOT
 
 pytestmark = pytest.mark.slow

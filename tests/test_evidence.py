@@ -195,23 +195,23 @@ def test_map_on_image_adds_a_roi_to_a_whole_image_level() -> None:
     assert heatmap[20, 30] == pytest.approx(0.045)
 
 
-@pytest.mark.parametrize(("stretches_cells", "stride"), [(False, 16.0), (True, 300 / 19)])
-def test_map_on_image_stretches_cells_on_request(stretches_cells: bool, stride: float) -> None:
+@pytest.mark.parametrize(("cell_strides", "stride"), [({}, 16.0), ({(19, 19): (300 / 19, 300 / 19)}, 300 / 19)])
+def test_map_on_image_takes_the_heads_own_cell_size(cell_strides: dict, stride: float) -> None:
     """At 300 pixels 19 cells have stride 16, or 300 / 19 when the head spreads them evenly."""
     geometry = ImageGeometry(original_hw=(300, 300), padded_hw=(300, 300), scale_yx=(1.0, 1.0))
     activations = np.zeros((1, 19, 19), np.float32)
     activations[0, 18, 18] = 1.0
     feature = FeatureMap("model.backbone", 0, FeatureKind.IMAGE, activations, np.ones_like(activations))
-    heatmap, (share,), _ = map_on_image([feature], gradcam, geometry, stretches_cells=stretches_cells)
+    heatmap, (share,), _ = map_on_image([feature], gradcam, geometry, cell_strides=cell_strides)
     assert share.stride_yx == pytest.approx((stride, stride))
     row, column = np.unravel_index(int(heatmap.argmax()), heatmap.shape)
     assert (row + 0.5, column + 0.5) == pytest.approx((18.5 * stride, 18.5 * stride), abs=0.5 + 1e-6)
 
 
 def test_map_on_image_does_not_stretch_a_roi() -> None:
-    """The cells of a RoI follow the RoI whether or not the head stretches those of the image."""
+    """The cells of a RoI follow the RoI whatever the head says of a grid of that size."""
     feature = roi_feature((40.0, 20.0, 80.0, 60.0), np.ones((4, 4)))
     plain, _, _ = map_on_image([feature], gradcam, TWICE)
-    stretched, (share,), _ = map_on_image([feature], gradcam, TWICE, stretches_cells=True)
+    stretched, (share,), _ = map_on_image([feature], gradcam, TWICE, cell_strides={(4, 4): (99.0, 99.0)})
     assert share.stride_yx == (10.0, 10.0)
     np.testing.assert_array_equal(plain, stretched)

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import paddle
 import pytest
-
 from conftest import ROOT
+
 from ppdet_cam import Explainer
 from ppdet_cam.cli import main
 from ppdet_cam.gradients import image_features

@@ -78,7 +78,7 @@ def test_write_scenes_faces_view_holds_the_faces_only(split: Path) -> None:
 def test_evidence_lies_inside_the_box_or_outside_as_it_says(painted) -> None:
     """A seal or a cross lies in its object's box; a cable does not enter the lamp's, and touches it."""
     kinds = Counter()
-    for plan, picture, seen in painted:
+    for _, picture, seen in painted:
         for annotation, item in zip(scenes.annotate(1, 1, seen), seen):
             marked = item.plan.category != scenes.KINDS[item.plan.kind].plain
             assert ("evidence" in annotation) == marked
@@ -86,7 +86,8 @@ def test_evidence_lies_inside_the_box_or_outside_as_it_says(painted) -> None:
                 continue
             left, top, width, height = annotation["bbox"]
             x, y, across, along = annotation["evidence"]
-            assert 0 <= x and x + across <= picture.shape[1] and 0 <= y and y + along <= picture.shape[0]
+            assert 0 <= x < x + across <= picture.shape[1]
+            assert 0 <= y < y + along <= picture.shape[0]
             if annotation["evidence_outside"]:
                 assert x + across <= left or x >= left + width
                 assert min(abs(x + across - left), abs(left + width - x)) <= 1

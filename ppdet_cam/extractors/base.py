@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import abc
 import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Iterable, Iterator, Sequence
 
 import numpy as np
 import paddle
@@ -14,6 +14,7 @@ from paddle import nn
 from ppdet_cam.capture import Watch
 from ppdet_cam.errors import ConfigError, ScoreMismatchError
 from ppdet_cam.registry import Registry
+from ppdet_cam.structures import CellStrides
 
 SCORE_TOLERANCE = 1e-4
 
@@ -87,14 +88,7 @@ def recording_nms(owner: object) -> Iterator[NmsRecord]:
 
 
 class Extractor(abc.ABC):
-    """Finds the class score of a detection before NMS, with its graph.
-
-    Attributes:
-        stretches_cells: whether the head spreads its cells evenly over the network input, instead of taking the
-            layer's stride for the size of a cell.
-    """
-
-    stretches_cells = False
+    """Finds the class score of a detection before NMS, with its graph."""
 
     def __init__(self, model: nn.Layer) -> None:
         self.model = model
@@ -113,6 +107,10 @@ class Extractor(abc.ABC):
     def graph_free(self) -> Sequence[nn.Layer]:
         """Layers that no class score depends on: they run without recording a graph."""
         return ()
+
+    def cell_strides(self, watch: Watch, padded_hw: tuple[int, int]) -> CellStrides:
+        """Returns the size of a cell, where the head itself says so; elsewhere it follows from the grid's size."""
+        return {}
 
     def boxes_only(self) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which the model leaves out what comes after its boxes, such as masks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import paddle
 import paddle.nn.functional as F
@@ -10,6 +10,7 @@ from paddle import nn
 
 from ppdet_cam.capture import Watch
 from ppdet_cam.extractors.base import DenseExtractor, Family, KeptRow, families, level_of
+from ppdet_cam.structures import CellStrides
 
 
 class SSDExtractor(DenseExtractor):
@@ -33,10 +34,15 @@ class SSDExtractor(DenseExtractor):
     def graph_free(self) -> Sequence[nn.Layer]:
         return list(self._head.box_convs)
 
-    @property
-    def stretches_cells(self) -> bool:  # type: ignore[override]
-        """With anchor steps of 0 the anchors are spread evenly over the input, whatever the layer's stride."""
-        return not any(self._head.anchor_generator.steps)
+    def cell_strides(self, watch: Watch, padded_hw: tuple[int, int]) -> CellStrides:
+        """Returns the anchors' steps; a step of 0 spreads a level's anchors evenly over the network input."""
+        features = watch.inputs[self._head][-1][0]
+        steps = self._head.anchor_generator.steps
+        grids = [(int(feature.shape[2]), int(feature.shape[3])) for feature in features]
+        return {
+            grid_hw: (float(step), float(step)) if step else (padded_hw[0] / grid_hw[0], padded_hw[1] / grid_hw[1])
+            for grid_hw, step in zip(grids, steps)
+        }
 
     def score(self, watch: Watch, kept: KeptRow) -> paddle.Tensor:
         """Returns the softmax of the row's logits at its class."""
