@@ -56,7 +56,7 @@ class Explainer:
         self,
         detector: Detector,
         *,
-        layers: Sequence[str] = (DEFAULT_LAYER,),
+        layers: str | Sequence[str] = (DEFAULT_LAYER,),
         method: str = DEFAULT_METHOD,
         draw_threshold: float = DEFAULT_THRESHOLD,
     ) -> None:
@@ -64,7 +64,7 @@ class Explainer:
 
         Args:
             detector: the model, with its weights loaded.
-            layers: dotted paths of the layers to look at.
+            layers: dotted path, or several, of the layers to look at together.
             method: name of the CAM method.
             draw_threshold: boxes with a lower score are not explained.
 
@@ -73,12 +73,13 @@ class Explainer:
             UnknownNameError: no such method.
             ConfigError: no layer, or a threshold outside 0 to 1.
         """
-        if isinstance(layers, str) or not layers:
-            raise ConfigError(f"layers must be a list of dotted paths such as ['{DEFAULT_LAYER}'], not {layers!r}")
+        layers = (layers,) if isinstance(layers, str) else tuple(layers)
+        if not layers or not all(isinstance(path, str) for path in layers):
+            raise ConfigError(f"layers must be dotted paths such as '{DEFAULT_LAYER}', not {layers!r}")
         if not 0.0 <= draw_threshold <= 1.0:
             raise ConfigError(f"draw_threshold must lie between 0 and 1, not {draw_threshold}")
         self.detector = detector
-        self.layers = tuple(layers)
+        self.layers = layers
         self.method = method
         self.draw_threshold = draw_threshold
         self._method = methods.get(method)
@@ -90,7 +91,7 @@ class Explainer:
         config: str | Path,
         *,
         weights: str | Path | None = None,
-        layers: Sequence[str] = (DEFAULT_LAYER,),
+        layers: str | Sequence[str] = (DEFAULT_LAYER,),
         overrides: Sequence[str] | Mapping[str, object] = (),
         method: str = DEFAULT_METHOD,
         draw_threshold: float = DEFAULT_THRESHOLD,
@@ -100,7 +101,7 @@ class Explainer:
         Args:
             config: a ppdet YAML file.
             weights: file or URL; by default the config's own `weights`.
-            layers: dotted paths of the layers to look at.
+            layers: dotted path, or several, of the layers to look at together.
             overrides: as ppdet's `-o`: "key=value" strings, or a mapping.
             method: name of the CAM method.
             draw_threshold: boxes with a lower score are not explained.

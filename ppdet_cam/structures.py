@@ -8,7 +8,7 @@ the integers, so pixel (or cell) i covers [i, i + 1) and its centre is i + 0.5.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,7 +159,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """All explanations of one image.
+    """All explanations of one image; iterating over it gives them.
 
     Attributes:
         frame: the image.
@@ -172,6 +172,15 @@ class ImageResult:
     detections: tuple[Detection, ...]
     explanations: tuple[Explanation, ...]
     seconds: Mapping[str, float]
+
+    def __iter__(self) -> Iterator[Explanation]:
+        return iter(self.explanations)
+
+    def __len__(self) -> int:
+        return len(self.explanations)
+
+    def __getitem__(self, position: int) -> Explanation:
+        return self.explanations[position]
 
     @property
     def highest_score(self) -> float | None:

@@ -624,6 +624,15 @@ def test_explained_image_is_not_replaced(refused, command):
     says(refused("--cam_out", ".", image="0.jpg"), "0.jpg", "not of an earlier run", "--cam_out")
 
 
+def test_explained_picture_of_an_earlier_run_is_kept(command):
+    """The image of this run is not removed, though an earlier run into the same folder made it."""
+    command.explain()
+    picture = (command.cam_out / "0.jpg").read_bytes()
+    assert command.explain("--draw_threshold", "1", image="cam_out/0.jpg").code == 0
+    assert command.pictures() == {"0.jpg"}
+    assert (command.cam_out / "0.jpg").read_bytes() == picture
+
+
 def test_image_list_of_a_run_cannot_name_other_files(command):
     """What a forged `images.jsonl` lists is not deleted unless it has a picture's name."""
     command.cam_out.mkdir()
