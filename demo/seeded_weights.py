@@ -40,6 +40,9 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     """
     random = np.random.default_rng(seed)
     _fill(detector.model, random)
+    if hasattr(detector.model, "yolo_head") and detector.model.post_process is not None:
+        _seed_anchor_yolo(detector, frame, boxes=boxes)
+        return
     class_layers, box_layers, softmax = _last_layers(detector)
     for layer in [*class_layers, *box_layers]:
         fan_in = int(np.prod(layer.weight.shape)) // _outputs(layer)
@@ -103,6 +106,29 @@ def _standardise(detector: Detector, frame: Frame, layers: list[nn.Layer], *, sp
         layer.bias.set_value((layer.bias.numpy() - mean) * factor)
         outputs.append((rows - mean) * factor)
     return outputs
+
+
+def _seed_anchor_yolo(detector: Detector, frame: Frame, *, boxes: int) -> None:
+    """Does the same where one layer gives box, objectness and classes, and the score is a product."""
+    head = detector.model.yolo_head
+    layers = list(head.yolo_outputs)
+    outputs = _standardise(detector, frame, layers, spread=SIGMOID_SPREAD)
+    per_anchor = [values.reshape(-1, 5 + len(detector.class_names)) for values in outputs]
+    objectness = np.concatenate([values[:, 4:5] for values in per_anchor])
+    classes = np.concatenate([values[:, 5:] for values in per_anchor])
+
+    def score_of_rank(bias: float) -> float:
+        products = 1 / (1 + np.exp(-objectness - bias)) / (1 + np.exp(-classes - bias))
+        return float(np.sort(products.ravel())[::-1][boxes])
+
+    low, high = -20.0, 20.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if score_of_rank(middle) < 0.499 else (low, middle)
+    for layer in layers:
+        bias = layer.bias.numpy().reshape(-1, 5 + len(detector.class_names))
+        bias[:, 4:] += np.float32(low)
+        layer.bias.set_value(bias.reshape(-1))
 
 
 def _rows(output: np.ndarray) -> np.ndarray:

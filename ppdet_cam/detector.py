@@ -33,8 +33,8 @@ from ppdet_cam.capture import (
     without_graph,
 )
 from ppdet_cam.device import choose_device
-from ppdet_cam.errors import ConfigError, ImageError
-from ppdet_cam.extractors import Extractor, families
+from ppdet_cam.errors import ConfigError, ImageError, UnknownNameError
+from ppdet_cam.extractors import Extractor, families, family_name
 from ppdet_cam.extractors.base import KeptRow, recording_nms
 from ppdet_cam.reader import geometry_of, operations
 from ppdet_cam.registry import closest
@@ -146,7 +146,7 @@ class Detector:
             GeometryError: the reader moves pixels in an unknown way.
         """
         self.architecture = _architecture(settings)
-        family = families.get(self.architecture)
+        known = _known_heads(self.architecture)
         self.class_names = _class_names(settings)
         self._sample_transforms, self._batch_transforms = _transforms(settings, classes=len(self.class_names))
         device, reason = choose_device(settings, available_accelerators())
@@ -163,11 +163,11 @@ class Detector:
                     f"ppdet cannot build {self.architecture} from config {settings.get('filename')!r}: "
                     f"{type(error).__name__}: {error}"
                 ) from error
-        _check_head(self.architecture, getattr(self.model, family.head, None), family.head_types)
+        extractor = _extractor_type(self.model, self.architecture, known)
         self.model.eval()
         for parameter in self.model.parameters():
             parameter.stop_gradient = True
-        self.extractor: Extractor = family.extractor(self.model)
+        self.extractor: Extractor = extractor(self.model)
         self.weights: Path | None = None
 
     def load_weights(self, weights: str) -> Path:
@@ -338,12 +338,31 @@ def _architecture(settings: Mapping[str, object]) -> str:
     return architecture
 
 
-def _check_head(architecture: str, head: nn.Layer | None, known: Sequence[str]) -> None:
-    if type(head).__name__ not in known:
-        raise ConfigError(
-            f"{architecture} with head {type(head).__name__} is not supported. Supported: "
-            + ", ".join(f"{name} ({' or '.join(families.get(name).head_types)})" for name in families.names())
+def _known_heads(architecture: str) -> list[type[Extractor]]:
+    """Returns the extractors for an architecture's heads.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    known = [name for name in families.names() if name.startswith(f"{architecture} (")]
+    if not known:
+        supported = families.names()
+        raise UnknownNameError(
+            f"architecture {architecture!r} is not supported{closest(architecture, supported)}. "
+            f"Supported: {', '.join(supported)}"
         )
+    return [families.get(name) for name in known]
+
+
+def _extractor_type(model: nn.Layer, architecture: str, known: Sequence[type[Extractor]]) -> type[Extractor]:
+    """Returns the extractor for the head that the model really has."""
+    for extractor in known:
+        head_type = type(getattr(model, extractor.head_name, None)).__name__
+        if family_name(architecture, head_type) in families.names():
+            return families.get(family_name(architecture, head_type))
+    raise UnknownNameError(
+        f"{architecture} with head {head_type} is not supported. Supported: {', '.join(families.names())}"
+    )
 
 
 def _transforms(settings: Mapping[str, object], *, classes: int) -> tuple[Compose, BatchCompose]:

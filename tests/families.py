@@ -53,5 +53,6 @@ FAMILIES = {
             (*_RESNET18, "RetinaHead.nms_pre=300"),
             ("model.backbone", "model.neck"),
         ),
+        Family("yolov3", "configs/demo/ppyolo_tiny.yml", (), ("model.backbone", "model.neck")),
     )
 }

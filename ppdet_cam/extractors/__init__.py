@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ppdet_cam.extractors import ppyoloe, rcnn, retinanet, ssd  # noqa: F401  (imported to be registered)
-from ppdet_cam.extractors.base import Extractor, families
+from ppdet_cam.extractors import ppyoloe, rcnn, retinanet, ssd, yolov3  # noqa: F401  (imported to be registered)
+from ppdet_cam.extractors.base import Extractor, families, family_name
 
-__all__ = ["Extractor", "families"]
+__all__ = ["Extractor", "families", "family_name"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -88,7 +88,13 @@ def recording_nms(owner: object) -> Iterator[NmsRecord]:
 
 
 class Extractor(abc.ABC):
-    """Finds the class score of a detection before NMS, with its graph."""
+    """Finds the class score of a detection before NMS, with its graph.
+
+    Attributes:
+        head_name: the model's attribute that holds the head.
+    """
+
+    head_name: str
 
     def __init__(self, model: nn.Layer) -> None:
         self.model = model
@@ -158,22 +164,17 @@ def check_scores(found: Iterable[float], printed: Iterable[float], *, tolerance:
             )
 
 
-@dataclass(frozen=True)
-class Family:
-    """An architecture's extractor, and the head it is for.
-
-    Attributes:
-        extractor: the class to use.
-        head: attribute of the model that holds the head.
-        head_types: names of the head classes that the extractor knows.
-    """
-
-    extractor: type[Extractor]
-    head: str
-    head_types: tuple[str, ...]
+families: Registry[type[Extractor]] = Registry("detector")
 
 
-families: Registry[Family] = Registry("architecture")
+def family_name(architecture: str, head_type: str) -> str:
+    """Returns the name under which an extractor is registered; one architecture can carry heads of several kinds."""
+    return f"{architecture} ({head_type})"
+
+
+def extracts(*architectures: str, head_type: str) -> Callable[[type[Extractor]], type[Extractor]]:
+    """Returns a decorator that registers an extractor for ppdet architectures with this class of head."""
+    return families.register(*(family_name(architecture, head_type) for architecture in architectures))
 
 
 def level_of(row: int, lengths: Sequence[int]) -> tuple[int, int]:

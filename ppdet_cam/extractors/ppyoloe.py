@@ -9,11 +9,14 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppdet_cam.capture import Watch
-from ppdet_cam.extractors.base import DenseExtractor, Family, KeptRow, families, level_of
+from ppdet_cam.extractors.base import DenseExtractor, KeptRow, extracts, level_of
 
 
+@extracts("YOLOv3", "PPYOLOE", "PPYOLOEWithAuxHead", head_type="PPYOLOEHead")
 class PPYOLOEExtractor(DenseExtractor):
     """The score comes from the logits of the box's own level, so the other levels' heads cost nothing."""
+
+    head_name = "yolo_head"
 
     @property
     def nms_owner(self) -> object:
@@ -32,8 +35,3 @@ class PPYOLOEExtractor(DenseExtractor):
         logits = [watch.outputs[layer][-1] for layer in self.watched]
         level, cell = level_of(kept.row, [level_logits.shape[2] * level_logits.shape[3] for level_logits in logits])
         return F.sigmoid(logits[level].flatten(2)[0, kept.class_id, cell])
-
-
-families.register("YOLOv3", "PPYOLOE", "PPYOLOEWithAuxHead")(
-    Family(PPYOLOEExtractor, head="yolo_head", head_types=("PPYOLOEHead",))
-)

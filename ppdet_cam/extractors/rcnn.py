@@ -12,15 +12,18 @@ from paddle import nn
 from ppdet.modeling.architectures.faster_rcnn import FasterRCNN
 
 from ppdet_cam.capture import Watch, replaced_methods
-from ppdet_cam.extractors.base import Extractor, Family, KeptRow, NmsRecord, check_scores, families
+from ppdet_cam.extractors.base import Extractor, KeptRow, NmsRecord, check_scores, extracts
 
 
+@extracts("FasterRCNN", head_type="BBoxHead")
 class RCNNExtractor(Extractor):
     """The second stage is run once more on the detected RoIs only, instead of through all proposals.
 
     A RoI's row goes through the head by itself, so its score and gradient are the same; the proposals are taken
     as given, as ppdet's operators have no gradient with respect to them.
     """
+
+    head_name = "bbox_head"
 
     @property
     def nms_owner(self) -> object:
@@ -91,6 +94,7 @@ class RCNNExtractor(Extractor):
         return [feature if level in used else feature.detach() for level, feature in enumerate(features)]
 
 
+@extracts("MaskRCNN", head_type="BBoxHead")
 class MaskRCNNExtractor(RCNNExtractor):
     """Boxes and scores are Faster R-CNN's; the masks are drawn from them afterwards, and cost most of the time."""
 
@@ -101,7 +105,3 @@ class MaskRCNNExtractor(RCNNExtractor):
             get_pred=functools.partial(FasterRCNN.get_pred, self.model),
             _forward=functools.partial(FasterRCNN._forward, self.model),
         )
-
-
-families.register("FasterRCNN")(Family(RCNNExtractor, head="bbox_head", head_types=("BBoxHead",)))
-families.register("MaskRCNN")(Family(MaskRCNNExtractor, head="bbox_head", head_types=("BBoxHead",)))

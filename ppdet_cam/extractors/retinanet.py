@@ -9,11 +9,14 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppdet_cam.capture import Watch
-from ppdet_cam.extractors.base import DenseExtractor, Family, KeptRow, families, level_of
+from ppdet_cam.extractors.base import DenseExtractor, KeptRow, extracts, level_of
 
 
+@extracts("RetinaNet", head_type="RetinaHead")
 class RetinaNetExtractor(DenseExtractor):
     """The score comes from the logits of the box's own level; its top-k is done once more to find the anchor."""
+
+    head_name = "head"
 
     @property
     def nms_owner(self) -> object:
@@ -41,6 +44,3 @@ class RetinaNetExtractor(DenseExtractor):
                 _, best = logits.max(axis=1).topk(limit)
             anchor = int(best[row])
         return F.sigmoid(logits[anchor, kept.class_id])
-
-
-families.register("RetinaNet")(Family(RetinaNetExtractor, head="head", head_types=("RetinaHead",)))

@@ -9,18 +9,19 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppdet_cam.capture import Watch
-from ppdet_cam.extractors.base import DenseExtractor, Family, KeptRow, families, level_of
+from ppdet_cam.extractors.base import DenseExtractor, KeptRow, extracts, level_of
 from ppdet_cam.structures import CellStrides
 
 
+@extracts("SSD", head_type="SSDHead")
 class SSDExtractor(DenseExtractor):
     """The score comes from the logits of the box's own level."""
 
-    head = "ssd_head"
+    head_name = "ssd_head"
 
     @property
     def _head(self) -> nn.Layer:
-        return getattr(self.model, self.head)
+        return getattr(self.model, self.head_name)
 
     @property
     def nms_owner(self) -> object:
@@ -51,11 +52,8 @@ class SSDExtractor(DenseExtractor):
         return F.softmax(level_logits[level][0, row], axis=-1)[kept.class_id]
 
 
+@extracts("BlazeFace", head_type="FaceHead")
 class BlazeFaceExtractor(SSDExtractor):
     """The same scores from BlazeFace's head."""
 
-    head = "blaze_head"
-
-
-families.register("SSD")(Family(SSDExtractor, head="ssd_head", head_types=("SSDHead",)))
-families.register("BlazeFace")(Family(BlazeFaceExtractor, head="blaze_head", head_types=("FaceHead",)))
+    head_name = "blaze_head"
