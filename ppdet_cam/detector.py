@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ import paddle  # isort: skip
 from paddle import nn
 from ppdet.core import workspace
 from ppdet.core.config.schema import SchemaDict
-from ppdet.data.reader import BatchCompose, Compose
+from ppdet.data.reader import Compose
 from ppdet.data.source.category import get_categories
 from ppdet.utils.download import get_weights_path
 
@@ -35,7 +36,8 @@ from ppdet_cam.capture import (
 from ppdet_cam.device import choose_device
 from ppdet_cam.errors import ConfigError, ImageError, UnknownNameError
 from ppdet_cam.extractors import Extractor, families, family_name
-from ppdet_cam.extractors.base import KeptRow, recording_nms
+from ppdet_cam.extractors.base import KeptRow, check_nms, recording_nms
+from ppdet_cam.places import find_file
 from ppdet_cam.reader import geometry_of, operations
 from ppdet_cam.registry import closest
 from ppdet_cam.settings import Tagged
@@ -43,6 +45,10 @@ from ppdet_cam.structures import CellStrides, Detection, Frame, ImageGeometry
 from ppdet_cam.weights import check_fit, fit_report, load_state_dict, resolve_weights
 
 log = logging.getLogger(__name__)
+
+# What ppdet's reader operations pass on: an image's arrays and sizes by name. An operation on a batch takes a list.
+Sample = dict[str, Any]
+Operator = Callable[..., Any]
 
 # Keys that ppdet's tools read beside the registered modules; an override may set them though no module has them.
 TOOL_KEYS = frozenset(
@@ -148,7 +154,7 @@ class Detector:
         self.architecture = _architecture(settings)
         known = _known_heads(self.architecture)
         self.class_names = _class_names(settings)
-        self._sample_transforms, self._batch_transforms = _transforms(settings, classes=len(self.class_names))
+        self._sample_transforms, self._batch_transforms = _transforms(settings)
         device, reason = choose_device(settings, available_accelerators())
         log.info(reason)
         paddle.set_device(device)
@@ -158,16 +164,17 @@ class Detector:
             workspace.merge_config(sections)
             try:
                 self.model: nn.Layer = workspace.create(self.architecture)
-            except (TypeError, ValueError, KeyError, AttributeError, AssertionError) as error:
+            except (TypeError, ValueError, LookupError, AttributeError, AssertionError) as error:
                 raise ConfigError(
                     f"ppdet cannot build {self.architecture} from config {settings.get('filename')!r}: "
-                    f"{type(error).__name__}: {error}"
+                    f"{type(error).__name__}: {_first_line(error)}. Check the sections that it names"
                 ) from error
         extractor = _extractor_type(self.model, self.architecture, known)
         self.model.eval()
         for parameter in self.model.parameters():
             parameter.stop_gradient = True
         self.extractor: Extractor = extractor(self.model)
+        check_nms(self.extractor.nms_owner)
         self.weights: Path | None = None
 
     def load_weights(self, weights: str) -> Path:
@@ -191,7 +198,7 @@ class Detector:
     def prepare(self, frame: Frame) -> tuple[dict[str, paddle.Tensor], ImageGeometry]:
         """Returns the network inputs of one image and where the image lies in them."""
         height, width = frame.original_hw
-        sample = {
+        sample: Sample = {
             "im_id": np.array([0]),
             "image": frame.image.copy(),
             "h": height,
@@ -199,11 +206,19 @@ class Detector:
             "im_shape": np.array([height, width], dtype=np.float32),
             "scale_factor": np.array([1.0, 1.0], dtype=np.float32),
         }
-        batch = self._batch_transforms([self._sample_transforms(sample)])
-        inputs = {
-            name: paddle.to_tensor(np.asarray(batch[name])) for name in ("image", "im_shape", "scale_factor", "im_id")
-        }
-        return inputs, geometry_of(frame.original_hw, inputs["image"].shape, batch["scale_factor"][0])
+        try:
+            for operation in self._sample_transforms:
+                sample = operation(sample)
+            for operation in self._batch_transforms:
+                (sample,) = operation([sample])
+        except Exception as error:  # anything: ppdet's operations check little of what they are given
+            raise ImageError(
+                f"{type(operation).__name__} of TestReader fails on {frame.path or 'the image'} ({height} x {width} "
+                f"pixels): {_first_line(error)}. Check its arguments in the config, and whether they suit the image"
+            ) from error
+        names = ("image", "im_shape", "scale_factor", "im_id")
+        inputs = {name: paddle.to_tensor(np.asarray(sample[name])[None]) for name in names}
+        return inputs, geometry_of(frame.original_hw, inputs["image"].shape, np.asarray(sample["scale_factor"]))
 
     def predict(self, frame: Frame) -> np.ndarray:
         """Returns the boxes that ppdet's plain inference gives: float32 [K, 6], label, score and box."""
@@ -278,12 +293,12 @@ class Detector:
     def _run(self, inputs: dict[str, paddle.Tensor], frame: Frame) -> np.ndarray:
         try:
             return self.model(inputs)["bbox"].numpy()
-        except (ValueError, RuntimeError, OSError, IndexError) as error:
+        except (ValueError, RuntimeError, OSError, LookupError, TypeError, AttributeError) as error:
             (height, width), shape = frame.original_hw, list(inputs["image"].shape)
             raise ImageError(
                 f"{self.architecture} cannot run {frame.path or 'the image'} ({height} x {width} pixels, network input "
-                f"{shape}): {str(error).strip().splitlines()[0]}. If the config sets eval_size, it must be the size "
-                "that TestReader resizes to; a very small image may vanish in the network's strides"
+                f"{shape}): {_first_line(error)}. Either the image is too small for the network's strides, or parts of "
+                "the config do not fit together (eval_size, where it is set, is the size that TestReader resizes to)"
             ) from error
 
     def _detection(self, index: int, row: np.ndarray) -> Detection:
@@ -365,17 +380,22 @@ def _extractor_type(model: nn.Layer, architecture: str, known: Sequence[type[Ext
     )
 
 
-def _transforms(settings: Mapping[str, object], *, classes: int) -> tuple[Compose, BatchCompose]:
+def _transforms(settings: Mapping[str, object]) -> tuple[list[Operator], list[Operator]]:
     """Returns the reader's operations on one image, decoding left out, and on the batch."""
     reader = settings.get("TestReader")
     if not isinstance(reader, Mapping) or not reader.get("sample_transforms"):
         raise ConfigError("the config has no TestReader.sample_transforms, so it is not known how to read an image")
     samples = [operation for operation in operations(reader, "sample_transforms") if "Decode" not in operation]
-    batches = operations(reader, "batch_transforms")
     try:
-        return Compose(samples, num_classes=classes), BatchCompose(batches, num_classes=classes)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"ppdet cannot build the operations of TestReader: {error}") from error
+        return Compose(samples).transforms_cls, Compose(operations(reader, "batch_transforms")).transforms_cls
+    except (TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise ConfigError(f"ppdet cannot build the operations of TestReader: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    """Returns an error in one line without a full stop; paddle and cv2 append hints and places in their source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
 
 
 def _inference_sections(settings: Mapping[str, object]) -> dict[str, object]:
@@ -422,12 +442,14 @@ def check_overrides(overrides: Mapping[str, object], file_settings: Mapping[str,
 
 def _class_names(settings: Mapping[str, object]) -> list[str]:
     """Returns names by class id: the config's own list if it is there, else the metric's standard one if it fits."""
-    count = int(settings.get("num_classes", 80))  # type: ignore[call-overload]
+    count = settings.get("num_classes", 80)
+    if not isinstance(count, int) or count < 1:
+        raise ConfigError(f"num_classes must be a whole number of at least 1, not {count!r}")
     dataset = settings.get("TestDataset")
     fields = dataset.value if isinstance(dataset, Tagged) else dataset
     fields = fields if isinstance(fields, Mapping) else {}
     annotations = fields.get("anno_path")
-    path = Path(str(fields.get("dataset_dir") or ""), str(annotations)) if annotations else None
+    path = find_file(Path(str(fields.get("dataset_dir") or ""), str(annotations))) if annotations else None
     ppdet_log = logging.getLogger("ppdet.data.source.category")
     level = ppdet_log.level
     ppdet_log.setLevel(logging.ERROR)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ppdet_cam.errors import ConfigError
+
 # ppdet's config switches and the device each asks for, in the order of choice.
 SWITCHES = {"use_gpu": "gpu", "use_xpu": "xpu", "use_npu": "npu", "use_mlu": "mlu"}
 
@@ -18,10 +20,16 @@ def choose_device(settings: Mapping[str, object], available: Sequence[str]) -> t
         settings: the merged config; only its `use_*` keys are read.
         available: accelerators that paddle was built for and finds, among "gpu", "xpu", "npu", "mlu".
 
+    Raises:
+        ConfigError: a switch is neither true nor false.
+
     Example:
         >>> choose_device({"use_gpu": True}, [])
         ('cpu', 'device: cpu (the config asks for gpu, but this paddle has none)')
     """
+    for switch in SWITCHES:
+        if not isinstance(settings.get(switch), (bool, type(None))):
+            raise ConfigError(f"{switch} must be true or false, not {settings[switch]!r}")
     asked = [device for switch, device in SWITCHES.items() if settings.get(switch) is True]
     refused = [device for switch, device in SWITCHES.items() if settings.get(switch) is False]
     for device in asked:

@@ -184,8 +184,8 @@ def build_detector(
 def weights_of(settings: Mapping[str, object], weights: str | Path | None) -> str:
     """Returns the weights asked for, or else the config's own."""
     chosen = weights if weights is not None else settings.get("weights")
-    if not isinstance(chosen, (str, Path)) or not str(chosen):
-        raise ConfigError(
-            f"config {settings.get('filename')!r} names no weights. Give them: -o weights=<file>.pdparams"
-        )
-    return str(chosen)
+    if isinstance(chosen, (str, Path)) and str(chosen):
+        return str(chosen) if "://" in str(chosen) else str(find_file(Path(chosen)))
+    if chosen:
+        raise ConfigError(f"weights must be a file or a URL, not {chosen!r}. Give them: -o weights=<file>.pdparams")
+    raise ConfigError(f"config {settings.get('filename')!r} names no weights. Give them: -o weights=<file>.pdparams")

@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 def closest(name: str, names: list[str]) -> str:
-    """Returns "; did you mean 'x'?" for the names closest to `name`, or "" when none is close."""
+    """Returns " (did you mean 'x'?)" for the names closest to `name`, or "" when none is close."""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
 
 
 class Registry(Generic[T]):

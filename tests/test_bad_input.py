@@ -198,18 +198,17 @@ def test_unsupported_architecture_gives_the_supported_ones(refused, command, arc
 
 
 def test_known_architecture_with_another_head_is_refused(refused, command):
-    """`YOLOv3` is the name of PP-YOLOE's architecture as well; with anchors it is another detector."""
+    """`YOLOv3` is the name of several detectors' architecture; with PP-YOLOE-R's rotated head it is not supported."""
     config = command.folder / "yolov3.yml"
     config.write_text(
         "architecture: YOLOv3\n"
-        "YOLOv3: {backbone: MobileNet, neck: YOLOv3FPN, yolo_head: YOLOv3Head, post_process: BBoxPostProcess}\n"
-        "MobileNet: {feature_maps: [4, 6, 13], with_extra_blocks: false}\n"
-        "BBoxPostProcess: {decode: {name: YOLOBox}, nms: {name: MultiClassNMS}}\n"
+        "YOLOv3: {backbone: CSPResNet, neck: CustomCSPPAN, yolo_head: PPYOLOERHead, post_process: null}\n"
+        "PPYOLOERHead: {static_assigner: null, assigner: null, nms: {name: MultiClassNMS}}\n"
         "TestReader: {sample_transforms: [{Decode: {}}, {Permute: {}}]}\n",
         encoding="utf-8",
     )
     message = refused("-c", config)
-    says(message, "YOLOv3 with head YOLOv3Head is not supported", "Supported:", "YOLOv3 (PPYOLOEHead)")
+    says(message, "YOLOv3 with head PPYOLOERHead is not supported", "Supported:", "YOLOv3 (PPYOLOEHead)")
 
 
 @pytest.fixture(scope="module")
@@ -684,3 +683,26 @@ def test_bad_input_leaves_an_earlier_run_untouched(refused, command):
         ["--draw_threshold", "2"],
     ):
         refused(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("override", "part"),
+    [
+        ("num_classes=abc", "num_classes must be a whole number"),
+        ("use_gpu=maybe", "use_gpu must be true or false, not 'maybe'"),
+        ("weights=3", "weights must be a file or a URL, not 3"),
+        ("TestReader.sample_transforms=[{Pad: {size: 3}}, {Permute: {}}]", "Pad of TestReader fails"),
+        (
+            "TestReader.sample_transforms=[{Resize: {target_size: [0, 0], keep_ratio: true}}]",
+            "Resize of TestReader fails",
+        ),
+        ("TestReader.sample_transforms=[{Resize: {target_size: abc, keep_ratio: true}}]", "TestReader"),
+        ("BBoxPostProcess.nms.score_threshold=abc", "BlazeFace cannot run"),
+        ("BlazeNeck.neck_type=foo", "BlazeFace cannot run"),
+        ("BlazeNeck.in_channel=[1]", "ppdet cannot build BlazeFace"),
+        ("BlazeNet.double_blaze_filters=[]", "ppdet cannot build BlazeFace"),
+    ],
+)
+def test_nonsense_in_the_config_is_refused(refused, override, part):
+    """Values that ppdet only trips over while it builds or runs end in one line as well."""
+    says(refused("-o", override), part)

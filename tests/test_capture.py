@@ -88,8 +88,7 @@ def grid(value: float = 1.0, *, side: int = 2) -> paddle.Tensor:
 
 def hooks_of(model: nn.Layer) -> int:
     return sum(
-        len(layer._forward_post_hooks) + len(layer._forward_pre_hooks)
-        for layer in model.sublayers(include_self=True)
+        len(layer._forward_post_hooks) + len(layer._forward_pre_hooks) for layer in model.sublayers(include_self=True)
     )
 
 
@@ -126,7 +125,7 @@ def test_resolve_layer_finds_every_name_that_paddle_lists() -> None:
 
 def test_resolve_layer_names_the_closest_layer() -> None:
     """A misspelt path is refused with the model's type, the close name and where to look."""
-    expected = r"no layer 'model\.nek' in Small; did you mean .*'model\.neck'.*--list_layers"
+    expected = r"no layer 'model\.nek' in Small \(did you mean .*'model\.neck'.*--list_layers"
     with pytest.raises(LayerError, match=expected) as caught:
         resolve_layer(Small(), "model.nek")
     assert isinstance(caught.value, PpdetCamError)
@@ -401,8 +400,9 @@ def test_capturing_removes_hooks() -> None:
 def test_capturing_removes_hooks_when_forward_raises() -> None:
     """An error inside the model passes through and leaves no hook."""
     model = Small(last=Failing())
-    with pytest.raises(RuntimeError, match="the layer failed"), capturing(
-        {"model.backbone": model.backbone, "model.neck.1": model.neck[1]}
+    with (
+        pytest.raises(RuntimeError, match="the layer failed"),
+        capturing({"model.backbone": model.backbone, "model.neck.1": model.neck[1]}),
     ):
         model(image())
     assert hooks_of(model) == 0

@@ -20,16 +20,11 @@ EXPECTED = json.loads((REFERENCE / "ppdet_2_6_0.json").read_text())
 
 OFFICIAL_WEIGHTS = {
     "configs/face_detection/blazeface_1000e.yml": "https://paddledet.bj.bcebos.com/models/blazeface_1000e.pdparams",
-    "configs/faster_rcnn/faster_rcnn_r50_vd_fpn_2x_coco.yml":
-        "https://paddledet.bj.bcebos.com/models/faster_rcnn_r50_vd_fpn_2x_coco.pdparams",
-    "configs/mask_rcnn/mask_rcnn_r50_vd_fpn_2x_coco.yml":
-        "https://paddledet.bj.bcebos.com/models/mask_rcnn_r50_vd_fpn_2x_coco.pdparams",
-    "configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml":
-        "https://paddledet.bj.bcebos.com/models/ppyoloe_crn_l_300e_coco.pdparams",
-    "configs/retinanet/retinanet_r50_fpn_2x_coco.yml":
-        "https://bj.bcebos.com/v1/paddledet/models/retinanet_r50_fpn_2x_coco.pdparams",
-    "configs/ssd/ssd_mobilenet_v1_300_120e_voc.yml":
-        "https://paddledet.bj.bcebos.com/models/ssd_mobilenet_v1_300_120e_voc.pdparams",
+    "configs/faster_rcnn/faster_rcnn_r50_vd_fpn_2x_coco.yml": "https://paddledet.bj.bcebos.com/models/faster_rcnn_r50_vd_fpn_2x_coco.pdparams",
+    "configs/mask_rcnn/mask_rcnn_r50_vd_fpn_2x_coco.yml": "https://paddledet.bj.bcebos.com/models/mask_rcnn_r50_vd_fpn_2x_coco.pdparams",
+    "configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml": "https://paddledet.bj.bcebos.com/models/ppyoloe_crn_l_300e_coco.pdparams",
+    "configs/retinanet/retinanet_r50_fpn_2x_coco.yml": "https://bj.bcebos.com/v1/paddledet/models/retinanet_r50_fpn_2x_coco.pdparams",
+    "configs/ssd/ssd_mobilenet_v1_300_120e_voc.yml": "https://paddledet.bj.bcebos.com/models/ssd_mobilenet_v1_300_120e_voc.pdparams",
 }
 
 each_config = pytest.mark.parametrize("config_path", sorted(EXPECTED))

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import paddle
 import pytest
-
 from conftest import ROOT
+
 from ppdet_cam import Explainer
 from ppdet_cam.errors import ConfigError, ImageError, LayerError, UnknownNameError
 from ppdet_cam.explainer import weights_of

@@ -273,9 +273,11 @@ def test_read_settings_refuses_other_encodings(tmp_path: Path) -> None:
 def test_read_settings_helps_to_find_the_file(tmp_path: Path) -> None:
     """A path that is no config file is answered with the closest names or the folder's configs."""
     write(tmp_path, ppyoloe_crn_l="a: 1\n")
-    with pytest.raises(ConfigError, match=r"does not exist; did you mean 'ppyoloe_crn_l\.yml'\?"):
+    with pytest.raises(ConfigError, match=r"does not exist \(did you mean 'ppyoloe_crn_l\.yml'\?\)"):
         read_settings(tmp_path / "ppyoloe_crn_x.yml")
-    with pytest.raises(ConfigError, match=r"does not exist; did you mean .*; a config's name ends in \.yml or \.yaml"):
+    with pytest.raises(
+        ConfigError, match=r"does not exist \(did you mean .*\); a config's name ends in \.yml or \.yaml"
+    ):
         read_settings(tmp_path / "ppyoloe_crn_l")
     with pytest.raises(ConfigError, match=r"is a directory.*it holds ppyoloe_crn_l\.yml"):
         read_settings(tmp_path)

@@ -447,8 +447,8 @@ def test_resolve_weights_prefers_the_file_over_a_folder_of_its_name(tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("blazefac.pdparams", r"blazefac\.pdparams' do not exist; did you mean 'blazeface\.pdparams'\?"),
-        ("blazefac", r"blazefac\.pdparams' do not exist; did you mean 'blazeface\.pdparams'\?"),
+        ("blazefac.pdparams", r"blazefac\.pdparams' do not exist \(did you mean 'blazeface\.pdparams'\?\)"),
+        ("blazefac", r"blazefac\.pdparams' do not exist \(did you mean 'blazeface\.pdparams'\?\)"),
         ("lost/model_x.pdparams", "there is no folder .*lost either"),
         ("output/ppyoloe/model_final", "Training with this config would have written them there"),
         ("", "no weights are given|is a directory"),

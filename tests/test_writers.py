@@ -258,7 +258,7 @@ def test_image_record_of_an_array_without_detections() -> None:
 
 def test_encode_line_is_one_line_that_reads_back() -> None:
     """A record with line breaks and other scripts in it is one line of UTF-8 and reads back as it was."""
-    record = {"class_name": "Fußgänger 行人 🚶", "path": "a\nb\r\"c\\.jpg", "score": 0.1, "none": None}
+    record = {"class_name": "Fußgänger 行人 🚶", "path": 'a\nb\r"c\\.jpg', "score": 0.1, "none": None}
     line = encode_line(record)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1

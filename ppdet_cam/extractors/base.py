@@ -66,19 +66,21 @@ class _RecordingNms:
         return rows, count, (index if asked else None)
 
 
-@contextlib.contextmanager
-def recording_nms(owner: object) -> Iterator[NmsRecord]:
-    """Notes what `owner.nms` keeps while the context lasts, and puts the owner's own NMS back.
-
-    Raises:
-        ConfigError: the NMS is of a kind that tells no index.
-    """
+def check_nms(owner: object) -> None:
+    """Raises ConfigError when `owner.nms` is of a kind that tells no index."""
     nms = getattr(owner, "nms", None)
     if not hasattr(nms, "return_index") or getattr(nms, "trt", False):
         raise ConfigError(
             f"the config's NMS is {type(nms).__name__}{' with trt' if hasattr(nms, 'return_index') else ''}, which "
             "does not tell the rows that it kept; MultiClassNMS without trt does. Set the head's nms to that"
         )
+
+
+@contextlib.contextmanager
+def recording_nms(owner: object) -> Iterator[NmsRecord]:
+    """Notes what `owner.nms` keeps while the context lasts, and puts the owner's own NMS back."""
+    check_nms(owner)
+    nms = owner.nms  # type: ignore[attr-defined]
     record = NmsRecord()
     owner.nms = _RecordingNms(nms, record)  # type: ignore[attr-defined]
     try:
