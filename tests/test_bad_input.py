@@ -203,6 +203,8 @@ def test_known_architecture_with_another_head_is_refused(refused, command):
     config.write_text(
         "architecture: YOLOv3\n"
         "YOLOv3: {backbone: CSPResNet, neck: CustomCSPPAN, yolo_head: PPYOLOERHead, post_process: null}\n"
+        "CSPResNet: {return_idx: [1, 2, 3]}\n"
+        "CustomCSPPAN: {act: swish}\n"
         "PPYOLOERHead: {static_assigner: null, assigner: null, nms: {name: MultiClassNMS}}\n"
         "TestReader: {sample_transforms: [{Decode: {}}, {Permute: {}}]}\n",
         encoding="utf-8",

@@ -34,16 +34,34 @@ import numpy  # noqa: F401
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 
-TRAINING_ONLY_ARGUMENTS = frozenset({
-    # target assignment and proposals while training
-    "assigner", "static_assigner", "static_assigner_epoch", "bbox_assigner", "mask_assigner", "rpn_target_assign",
-    "train_proposal",
-    # losses
-    "loss", "loss_class", "loss_bbox", "loss_weight", "loss_rpn_bbox", "bbox_loss", "loss_cot", "use_varifocal_loss",
-    "loss_normalize_pos",
-    # learning rates, weight decay, initial values
-    "conv_learning_rate", "lr_mult_list", "norm_decay", "conv_decay", "prior_prob",
-})
+TRAINING_ONLY_ARGUMENTS = frozenset(
+    {
+        # target assignment and proposals while training
+        "assigner",
+        "static_assigner",
+        "static_assigner_epoch",
+        "bbox_assigner",
+        "mask_assigner",
+        "rpn_target_assign",
+        "train_proposal",
+        # losses
+        "loss",
+        "loss_class",
+        "loss_bbox",
+        "loss_weight",
+        "loss_rpn_bbox",
+        "bbox_loss",
+        "loss_cot",
+        "use_varifocal_loss",
+        "loss_normalize_pos",
+        # learning rates, weight decay, initial values
+        "conv_learning_rate",
+        "lr_mult_list",
+        "norm_decay",
+        "conv_decay",
+        "prior_prob",
+    }
+)
 
 
 class ConstructorLog:
@@ -125,6 +143,7 @@ def summary(config_path: Path) -> dict[str, Json]:
 
 def formatted(summaries: dict[str, dict[str, Json]]) -> str:
     """The summaries as JSON text with one line per value and per state_dict name, for readable diffs."""
+
     def block(items: dict[str, str]) -> str:
         return "{\n" + ",\n".join(f"{json.dumps(name)}: {text}" for name, text in items.items()) + "\n}"
 
@@ -133,10 +152,12 @@ def formatted(summaries: dict[str, dict[str, Json]]) -> str:
             return block({key: json.dumps(shape) for key, shape in value.items()})
         return json.dumps(value)
 
-    return block({
-        path: block({name: value_text(name, value) for name, value in summary_of_path.items()})
-        for path, summary_of_path in summaries.items()
-    })
+    return block(
+        {
+            path: block({name: value_text(name, value) for name, value in summary_of_path.items()})
+            for path, summary_of_path in summaries.items()
+        }
+    )
 
 
 def main(config_paths: list[str]) -> None:
