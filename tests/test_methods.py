@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ppdet_cam.errors import PpdetCamError, UnknownNameError
-from ppdet_cam.methods import gradcam, methods
+from ppdet_cam.methods import gradcam, hirescam, methods
 from ppdet_cam.registry import Registry
 
 ACTIVATIONS = np.array([[[1.0, 2.0], [3.0, 4.0]], [[4.0, 0.0], [-1.0, 2.0]]])
@@ -18,6 +18,18 @@ def gradients_with_means(first: float, second: float) -> np.ndarray:
     """Returns gradients of two channels that vary over space around the given means."""
     ripple = np.array([[2.0, -3.0], [0.5, 0.5]])
     return np.stack([first + ripple, second - ripple])
+
+
+def test_hirescam_multiplies_cell_by_cell() -> None:
+    """Each cell's products are added over the channels: 1 + 2, -2, -2 and 8 - 2, and what is negative is cut."""
+    gradients = np.array([[[1.0, -1.0], [0.0, 2.0]], [[0.5, 1.0], [2.0, -1.0]]])
+    np.testing.assert_allclose(hirescam(ACTIVATIONS, gradients), [[3.0, 0.0], [0.0, 6.0]])
+
+
+def test_hirescam_equals_gradcam_where_gradients_do_not_vary() -> None:
+    """With the same gradient in every cell of a channel, the mean changes nothing."""
+    gradients = np.array([2.0, -1.0])[:, None, None] * np.ones((2, 2, 2))
+    np.testing.assert_allclose(hirescam(ACTIVATIONS, gradients), gradcam(ACTIVATIONS, gradients))
 
 
 def test_gradcam_weighs_channels_by_their_mean_gradient() -> None:
