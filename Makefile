@@ -4,14 +4,16 @@ VENV ?= .venv
 VENV26 ?= .venv-paddle26
 PADDLE ?= 3.3.1
 OUT ?= demo_out
+MODELS = $(basename $(notdir $(wildcard demo/weights/*.pdparams)))
 
 BIN = $(VENV)/bin
 BIN26 = $(VENV26)/bin
 
-.PHONY: help install demo test test-fast test-paddle26 lint clean
+.PHONY: help install demo demo-all test test-fast test-paddle26 lint clean
 
 help:
-	@echo "make demo           install, explain a photograph, say where the pictures are"
+	@echo "make demo           install, explain a drawn scene with a trained detector, say where the pictures are"
+	@echo "make demo-all       the same with every demo detector"
 	@echo "make test           install, check the code's form, run all tests"
 	@echo "make test-fast      the everyday tests only"
 	@echo "make test-paddle26  the smoke part of the tests with paddlepaddle 2.6.2"
@@ -28,14 +30,18 @@ $(VENV26)/.installed: setup.py constraints.txt
 	$(BIN26)/python -m pip install --quiet -c constraints.txt "paddlepaddle==2.6.2" -e ".[dev]"
 	touch $@
 
+# Explains a drawn scene with one of the trained demo detectors.
+define explain
+$(BIN)/cam_ppdet -c configs/demo/$(1).yml --infer_img demo/drawn/scene_1.jpg --cam_out $(OUT)/$(1) --method hirescam
+@echo "Pictures: $(CURDIR)/$(OUT)/$(1)/*.jpg"
+
+endef
+
 demo: install
-	@mkdir -p $(OUT)
-	$(BIN)/python demo/seeded_weights.py -c configs/ssd/ssd_mobilenet_v1_300_120e_voc.yml \
-		--infer_img demo/coffee.jpg --out $(OUT)/seeded_ssd.pdparams
-	$(BIN)/cam_ppdet -c configs/ssd/ssd_mobilenet_v1_300_120e_voc.yml --infer_img demo/coffee.jpg \
-		--cam_out $(OUT)/ssd -o weights=$(OUT)/seeded_ssd.pdparams
-	@echo "The weights are seeded, not trained: the boxes and maps show that the chain runs, and mean nothing else."
-	@echo "Pictures: $(CURDIR)/$(OUT)/ssd/*.jpg"
+	$(call explain,ppyoloe)
+
+demo-all: install
+	$(foreach model,$(MODELS),$(call explain,$(model)))
 
 test: install lint
 	$(BIN)/python -m pytest -m ""
