@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ppdet_cam import __version__
-from ppdet_cam.config import RunConfig
+from ppdet_cam.config import DEFAULT_LAYER, DEFAULT_METHOD, DEFAULT_THRESHOLD, RunConfig
 from ppdet_cam.errors import ConfigError, PpdetCamError
 from ppdet_cam.methods import methods
 from ppdet_cam.registry import closest
@@ -62,21 +62,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--target_feature_layer_name",
-        default="model.backbone",
+        default=DEFAULT_LAYER,
         metavar="PATH",
         help="dotted path of the layer to look at: model.backbone, model.neck, model.bbox_head.roi_extractor, ... "
         "(default: %(default)s)",
     )
     parser.add_argument(
         "--method",
-        default="gradcam",
+        default=DEFAULT_METHOD,
         metavar="NAME",
         help=f"CAM method: {', '.join(methods.names())} (default: %(default)s)",
     )
     parser.add_argument(
         "--draw_threshold",
         type=float,
-        default=0.5,
+        default=DEFAULT_THRESHOLD,
         metavar="SCORE",
         help="explain boxes with at least this score (default: %(default)s)",
     )
@@ -193,7 +193,8 @@ def _detector_packages() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise PpdetCamError(
-            f"the Python package {error.name!r} is missing. Install what is needed: pip install <this project's folder>"
+            f"the Python package {error.name!r} is missing. Install it, or all that is needed: "
+            "pip install <this project's folder>"
         ) from error
     except ImportError as error:
         if isinstance(error.__cause__, KeyboardInterrupt):

@@ -8,6 +8,10 @@ from pathlib import Path
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.methods import methods
 
+DEFAULT_LAYER = "model.backbone"
+DEFAULT_METHOD = "gradcam"
+DEFAULT_THRESHOLD = 0.5
+
 
 @dataclass(frozen=True)
 class RunConfig:
