@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 r"""Prints how well the demo detectors find the held-out scenes: mAP at IoU 0.5, and AP by class.
 
-    python demo/evaluate.py                      all models whose weights are there
+    python demo/evaluate.py                      all models whose weights are there, and which have none
     python demo/evaluate.py --model ppyoloe ssd
 
 The detectors are loaded as the explainer loads them, from `demo/weights/`. The validation scenes, which no training
@@ -39,9 +39,13 @@ VAL_IMAGES, VAL_SEED = 250, 2
 IOU = 0.5
 
 
+class EvaluationError(Exception):
+    """What was asked for cannot be evaluated; the message says why and what to do."""
+
+
 @dataclass(frozen=True)
 class Score:
-    """Average precision at IoU 0.5 of one model, by class name, on so many images."""
+    """Average precision at IoU 0.5 of one model, by the names of the classes to be found on so many images."""
 
     model: str
     by_class: Mapping[str, float]
@@ -49,14 +53,14 @@ class Score:
 
     @property
     def mean(self) -> float:
-        """Returns the mean over the classes."""
-        return float(np.mean(list(self.by_class.values())))
+        """Returns the mean over the classes, not a number where there is none."""
+        return sum(self.by_class.values()) / len(self.by_class) if self.by_class else float("nan")
 
 
 def average_precision(
     annotations: Path, found: Sequence[Mapping[str, object]], image_ids: Sequence[int]
 ) -> dict[str, float]:
-    """Returns AP at IoU 0.5 by class name.
+    """Returns AP at IoU 0.5 by class name; a class that is on none of the images has none.
 
     Args:
         annotations: COCO JSON file.
@@ -65,11 +69,12 @@ def average_precision(
     """
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(annotations))
-        names = {category["id"]: category["name"] for category in truth.loadCats(truth.getCatIds())}
+        present = {truth.anns[number]["category_id"] for number in truth.getAnnIds(imgIds=list(image_ids))}
+        names = {category["id"]: category["name"] for category in truth.loadCats(sorted(present))}
         if not found:
             return dict.fromkeys(names.values(), 0.0)
         evaluation = COCOeval(truth, truth.loadRes(list(found)), "bbox")
-        evaluation.params.imgIds = list(image_ids)
+        evaluation.params.imgIds, evaluation.params.catIds = list(image_ids), list(names)
         evaluation.params.iouThrs = np.array([IOU])
         evaluation.evaluate()
         evaluation.accumulate()
@@ -109,42 +114,95 @@ def table(scores: Sequence[Score]) -> str:
     return "\n".join([*lines, f"{scores[0].images} validation scenes"])
 
 
-def main() -> int:
-    """Evaluates models."""
-    known = sorted(path.stem for path in CONFIGS.glob("*.yml") if "\narchitecture:" in path.read_text("utf-8"))
+def model_names() -> list[str]:
+    """Returns the models that have a recipe."""
+    return sorted(path.stem for path in CONFIGS.glob("*.yml") if "\narchitecture:" in path.read_text("utf-8"))
+
+
+def weights_files(models: Sequence[str] | None, weights: Path | None) -> dict[str, Path]:
+    """Returns the weights file of each model to evaluate.
+
+    Args:
+        models: their names, None for all that have weights.
+        weights: the file of the only one, None for the committed ones.
+
+    Raises:
+        EvaluationError: a name or a file is not there.
+    """
+    known = model_names()
+    if weights and len(models or ()) != 1:
+        raise EvaluationError("--weights is the file of one model; name that one: --model NAME")
+    for name in models or ():
+        if name not in known:
+            raise EvaluationError(f"no demo model {name!r}. There are: {', '.join(known)}")
+    files = {name: weights or WEIGHTS / f"{name}.pdparams" for name in models or known}
+    if models is None:
+        files = {name: path for name, path in files.items() if path.is_file()}
+        if not files:
+            raise EvaluationError(f"{WEIGHTS} holds no weights; train a model: {_training_command('NAME')}")
+    for name, path in files.items():
+        if not path.is_file():
+            raise EvaluationError(f"weights {path} are not there; train the model: {_training_command(name)}")
+    return files
+
+
+def _training_command(model: str) -> str:
+    return f"python demo/train.py --model {model}"
+
+
+def draw_missing_scenes(folder: Path) -> None:
+    """Draws the validation scenes if they are not there.
+
+    Raises:
+        EvaluationError: the folder cannot be written.
+    """
+    if (folder / "annotations" / "val.json").is_file():
+        return
+    try:
+        write_scenes(folder, split="val", images=VAL_IMAGES, seed=VAL_SEED)
+    except OSError as error:
+        raise EvaluationError(f"folder {folder} cannot be written: {error.strerror}; name another: --scenes") from error
+
+
+def evaluate_all(files: Mapping[str, Path], *, scenes: Path, images: int) -> tuple[list[Score], dict[str, str]]:
+    """Returns the scores of models, and why the others have none: one that fails does not keep the next from its."""
+    scores, failures = [], {}
+    for name, path in files.items():
+        try:
+            scores.append(evaluate(name, weights=path, scenes=scenes, images=images))
+        except (PpdetCamError, OSError) as error:
+            failures[name] = str(error)
+    return scores, failures
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluates models; returns the exit code: 0 done, 2 something given was wrong or a model failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--model", nargs="+", metavar="NAME", help=f"of: {', '.join(known)} (default: all with weights)"
+        "--model", nargs="+", metavar="NAME", help=f"of: {', '.join(model_names())} (default: all with weights)"
     )
     parser.add_argument("--weights", type=Path, help="another weights file, for one model")
     parser.add_argument("--scenes", type=Path, default=SCENES, help="folder of the data set, drawn if it is missing")
     parser.add_argument("--images", type=int, default=VAL_IMAGES, help="look at the first so many only")
-    options = parser.parse_args()
-    models = options.model or [name for name in known if (WEIGHTS / f"{name}.pdparams").is_file()]
-    unknown = [name for name in models if name not in known]
-    if unknown:
-        print(f"error: no demo model {unknown[0]!r}. There are: {', '.join(known)}", file=sys.stderr)
-        return 2
-    if not models or (options.weights and len(models) != 1):
-        print(f"error: name one model with --weights; {WEIGHTS} holds none by itself", file=sys.stderr)
-        return 2
+    options = parser.parse_args(arguments)
     try:
-        if not (options.scenes / "annotations" / "val.json").is_file():
-            write_scenes(options.scenes, split="val", images=VAL_IMAGES, seed=VAL_SEED)
-        scores = [
-            evaluate(
-                name,
-                weights=options.weights or WEIGHTS / f"{name}.pdparams",
-                scenes=options.scenes,
-                images=options.images,
-            )
-            for name in models
-        ]
-    except (PpdetCamError, OSError) as error:
+        if options.images < 1:
+            raise EvaluationError(f"--images must be at least 1, not {options.images}")
+        files = weights_files(options.model, options.weights)
+        draw_missing_scenes(options.scenes)
+    except EvaluationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(table(scores))
-    return 0
+    scores, failures = evaluate_all(files, scenes=options.scenes, images=options.images)
+    if scores:
+        print(table(scores))
+    if options.model is None:
+        without = [name for name in model_names() if name not in files]
+        if without:
+            print(f"no weights: {', '.join(without)}; train them: {_training_command('NAME')}")
+    for name, reason in failures.items():
+        print(f"error: {name}: {reason}", file=sys.stderr)
+    return 2 if failures else 0
 
 
 if __name__ == "__main__":

@@ -15,19 +15,22 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
-# The MKL that paddle brings takes its slowest path on other makers' processors; this makes it take AVX2: a training
-# step takes 0.7 of the time there, and no other time elsewhere. It is read when paddle is loaded.
-os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
+if __name__ == "__main__":
+    # The MKL that paddle brings takes its slowest path on other makers' processors; this makes it take AVX2: a training
+    # step takes 0.7 of the time there, and no other time elsewhere. It is read when paddle is loaded.
+    os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
 
 import numpy as np  # noqa: E402
 from scenes import write_scenes  # noqa: E402
 from train_repairs import apply_training_repairs  # noqa: E402
+
+from ppdet_cam.settings import read_settings  # noqa: E402
 
 import paddle  # isort: skip  # noqa: E402
 from ppdet.core import workspace  # noqa: E402
@@ -64,38 +67,74 @@ def config_of(model: str) -> Path:
     return CONFIGS / f"{model}.yml"
 
 
-def check_writable(folder: Path) -> None:
-    """Raises TrainingError when no file can be written into a folder, which is made if it is not there."""
+def check_writable(folder: Path, *, flag: str) -> None:
+    """Raises TrainingError when no file can be written into a folder; it need not be there, and nothing is left.
+
+    Args:
+        folder: the folder, or where it is to be made.
+        flag: the option that names another one.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
-        raise TrainingError(f"folder {folder} cannot be written: {error.strerror}; name another with --out") from error
+        raise TrainingError(f"folder {folder} cannot be written: {error.strerror}; name another: {flag}") from error
 
 
-def ensure_scenes(folder: Path) -> None:
-    """Draws the splits that are not there; a split is whole when its annotation file is."""
-    for split, seed in SPLIT_SEEDS.items():
-        if not (folder / "annotations" / f"{split}.json").is_file():
-            log.info("drawing %d scenes of the %s split", SPLIT_IMAGES[split], split)
-            write_scenes(folder, split=split, images=SPLIT_IMAGES[split], seed=seed)
+def draw_missing_scenes(folder: Path) -> None:
+    """Draws the splits that are not there; a split is whole when its annotation file is.
 
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """Returns the newest whole checkpoint, without its suffix, or None.
-
-    A checkpoint is three files, the optimizer's last: one that cannot be read was cut off, and is passed over.
+    Raises:
+        TrainingError: the folder cannot be written.
     """
-    found = [path for path in folder.glob("*.pdopt") if path.stem.isdigit()]
-    for path in sorted(found, key=lambda path: int(path.stem), reverse=True):
+    for split, seed in SPLIT_SEEDS.items():
+        if (folder / "annotations" / f"{split}.json").is_file():
+            continue
+        check_writable(folder, flag="--scenes")
+        log.info("drawing %d scenes of the %s split", SPLIT_IMAGES[split], split)
+        write_scenes(folder, split=split, images=SPLIT_IMAGES[split], seed=seed)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Returns whether a checkpoint, named without suffix, can be read: one that was cut off cannot.
+
+    It is three files, the running weights' only where there are averaged ones, and the optimizer's written last.
+    """
+    parts = [checkpoint.with_suffix(suffix) for suffix in (".pdparams", ".pdema", ".pdopt")]
+    if not (parts[0].is_file() and parts[2].is_file()):
+        return False
+    for path in filter(Path.is_file, parts):
         try:
             paddle.load(str(path))
         except Exception as error:  # whatever a cut-off pickle raises
-            log.warning("checkpoint %s is not whole (%s); taking the one before", path, type(error).__name__)
-            continue
-        return path.with_suffix("")
-    return None
+            log.warning("%s is not whole (%s); its checkpoint is passed over", path, type(error).__name__)
+            return False
+    return True
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Returns the newest whole checkpoint of an unfinished training, without its suffix, or None."""
+    epochs = sorted((int(path.stem) for path in folder.glob("*.pdopt") if path.stem.isdigit()), reverse=True)
+    return next((folder / str(epoch) for epoch in epochs if is_whole(folder / str(epoch))), None)
+
+
+def start_weights(config: Path) -> Path | None:
+    """Returns the weights of the demo detector that a recipe starts from, None when it starts from scratch.
+
+    Raises:
+        TrainingError: they are not there yet.
+    """
+    named = read_settings(config).get("start_weights")
+    if not named:
+        return None
+    weights = ROOT / str(named)
+    if not weights.is_file():
+        raise TrainingError(
+            f"{config.stem} starts from {weights}, which is not there; train that first: "
+            f"python demo/train.py --model {weights.stem}"
+        )
+    return weights
 
 
 def start_from(model: paddle.nn.Layer, weights: Path) -> int:
@@ -105,10 +144,8 @@ def start_from(model: paddle.nn.Layer, weights: Path) -> int:
         How many arrays were taken.
 
     Raises:
-        TrainingError: the other is not trained yet, or its backbone is another one.
+        TrainingError: its backbone is another one.
     """
-    if not weights.is_file():
-        raise TrainingError(f"{weights} is not there: train that model first (--model {weights.stem})")
     given = paddle.load(str(weights), return_numpy=True)
     taken = 0
     for name, value in model.state_dict().items():
@@ -138,11 +175,19 @@ def halved(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def export(checkpoint: Path, target: Path) -> None:
-    """Saves a checkpoint's (averaged) weights in half precision."""
+    """Saves a checkpoint's (averaged) weights in half precision.
+
+    Raises:
+        TrainingError: they do not fit into half precision, or into the largest file.
+    """
+    weights = halved(paddle.load(str(checkpoint.with_suffix(".pdparams")), return_numpy=True))
+    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
-    paddle.save(halved(paddle.load(str(checkpoint.with_suffix(".pdparams")), return_numpy=True)), str(partial))
-    if partial.stat().st_size > LARGEST_FILE:
-        raise TrainingError(f"{partial} has {partial.stat().st_size} bytes, more than {LARGEST_FILE}")
+    paddle.save(weights, str(partial))
+    size = partial.stat().st_size
+    if size > LARGEST_FILE:
+        partial.unlink()
+        raise TrainingError(f"{target} would have {size} bytes, more than {LARGEST_FILE}; make the model smaller")
     partial.replace(target)
     log.info("%s, %.2f MB", target, target.stat().st_size / 2**20)
 
@@ -156,16 +201,25 @@ def train(model: str, *, out: Path, scenes: Path, work: Path, restart: bool) -> 
         scenes: folder of the data set.
         work: folder of the checkpoints of all models.
         restart: forget earlier checkpoints.
+
+    Raises:
+        TrainingError: something that was given does not do.
     """
     config = config_of(model)
-    for folder in (out, scenes, work / model):
-        check_writable(folder)
-    if restart:
-        shutil.rmtree(work / model)
-    ensure_scenes(scenes)
+    check_writable(out, flag="--out")
+    check_writable(work / model, flag="--work")
     target, final = out / f"{model}.pdparams", work / model / "model_final"
-    if not final.with_suffix(".pdopt").is_file():
-        _run(config, scenes=scenes, work=work)
+    if not restart and is_whole(final):
+        log.info("%s is trained already (%s); --restart begins anew", model, final)
+    else:
+        checkpoint = None if restart else last_checkpoint(work / model)
+        start = None if checkpoint else start_weights(config)
+        draw_missing_scenes(scenes)
+        if restart:
+            shutil.rmtree(work / model, ignore_errors=True)
+        _run(config, checkpoint=checkpoint, start=start, scenes=scenes, work=work)
+        if not is_whole(final):
+            raise TrainingError(f"{checkpoint} has more epochs than the recipe {config}; --restart begins anew")
     export(final, target)
     return target
 
@@ -178,7 +232,7 @@ def _show_progress() -> None:
         logging.getLogger(name).handlers = [handler]
 
 
-def _run(config: Path, *, scenes: Path, work: Path) -> None:
+def _run(config: Path, *, checkpoint: Path | None, start: Path | None, scenes: Path, work: Path) -> None:
     apply_training_repairs()
     _show_progress()
     settings = workspace.load_config(str(config))
@@ -190,28 +244,28 @@ def _run(config: Path, *, scenes: Path, work: Path) -> None:
     paddle.seed(TRAINING_SEED)
     np.random.seed(TRAINING_SEED)  # noqa: NPY002  (ppdet's transforms draw from it)
     trainer = Trainer(settings, mode="train")
-    checkpoint = last_checkpoint(work / config.stem)
     if checkpoint:
         trainer.resume_weights(str(checkpoint))
         np.random.seed(TRAINING_SEED + trainer.start_epoch)  # noqa: NPY002
         log.info("going on from epoch %d of %d", trainer.start_epoch, settings["epoch"])
-    elif settings.get("start_weights"):
-        weights = ROOT / str(settings["start_weights"])
-        log.info("%d arrays taken from %s", start_from(trainer.model, weights), weights)
+    elif start:
+        log.info("%d arrays taken from %s", start_from(trainer.model, start), start)
     trainer.train(validate=False)
 
 
-def main() -> int:
-    """Trains one model."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trains one model; returns the exit code: 0 done, 2 something given was wrong, 130 interrupted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, metavar="NAME", help=f"one of: {', '.join(model_names())}")
+    parser.add_argument("--model", metavar="NAME", help=f"one of: {', '.join(model_names())}")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of the weights (default: demo/weights)")
     parser.add_argument("--scenes", type=Path, default=SCENES, help="folder of the data set, drawn if it is missing")
     parser.add_argument("--work", type=Path, default=ROOT / "demo_out" / "train", help="folder of the checkpoints")
     parser.add_argument("--restart", action="store_true", help="forget the checkpoints of an earlier run")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
+        if options.model is None:
+            raise TrainingError(f"no model given; name one: --model NAME. There are: {', '.join(model_names())}")
         train(options.model, out=options.out, scenes=options.scenes, work=options.work, restart=options.restart)
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -14,22 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppdet_cam import compat  # noqa: E402, F401  (first: loads what paddle needs loaded before it)
+from ppdet_cam.compat import PaddleSeenByModule  # noqa: E402  (first: loads what paddle needs loaded before it)
 
 import paddle  # isort: skip  # noqa: E402
 from ppdet.modeling.assigners import atss_assigner, task_aligned_assigner  # noqa: E402
 from ppdet.modeling.losses import ssd_loss  # noqa: E402
 from ppdet.modeling.proposal_generator import target  # noqa: E402
-
-
-class _PaddleSeenByModule:
-    """paddle, but for the functions that one ppdet module needs otherwise."""
-
-    def __init__(self, **replaced: object) -> None:
-        self.__dict__.update(replaced)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(paddle, name)
 
 
 def _with_int64_labels(forward: Callable[..., object]) -> Callable[..., object]:
@@ -70,7 +60,7 @@ def _repair_concat_of_scalars() -> None:
     Where: `generate_proposal_target` and `generate_mask_target` hand 0-D tensors to `paddle.concat`.
     Versions: paddledet 2.6.0 with paddlepaddle 2.6.2 and 3.3.1.
     """
-    target.paddle = _PaddleSeenByModule(concat=_concat_of_scalars)
+    target.paddle = PaddleSeenByModule(concat=_concat_of_scalars)
 
 
 def _stack_of_counts(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None = None) -> paddle.Tensor:
@@ -87,7 +77,7 @@ def _repair_count_types() -> None:
     whole number.
     Versions: paddledet 2.6.0 with paddlepaddle 3.3.1; 2.6.2 promotes by itself, and the result is the same there.
     """
-    ssd_loss.paddle = _PaddleSeenByModule(stack=_stack_of_counts)
+    ssd_loss.paddle = PaddleSeenByModule(stack=_stack_of_counts)
 
 
 def apply_training_repairs() -> None:

@@ -44,7 +44,7 @@ def _import_ppdet() -> None:
         importlib.import_module("ppdet.engine")
 
 
-class _PaddleSeenByModule:
+class PaddleSeenByModule:
     """paddle, but for the functions that one ppdet module needs otherwise."""
 
     def __init__(self, **replaced: object) -> None:
@@ -66,7 +66,7 @@ def _repair_concat_of_scalars() -> None:
     Versions: paddledet 2.6.0 with paddlepaddle 2.6.2 and 3.3.1.
     """
     for name in ("ppdet.modeling.proposal_generator.rpn_head", "ppdet.modeling.post_process"):
-        _module(name).paddle = _PaddleSeenByModule(concat=_concat_of_scalars)  # type: ignore[attr-defined]
+        _module(name).paddle = PaddleSeenByModule(concat=_concat_of_scalars)  # type: ignore[attr-defined]
 
 
 DOWNLOAD_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two parts of the file

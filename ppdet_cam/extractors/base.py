@@ -16,7 +16,9 @@ from ppdet_cam.errors import ConfigError, ScoreMismatchError
 from ppdet_cam.registry import Registry
 from ppdet_cam.structures import CellStrides
 
-SCORE_TOLERANCE = 1e-4
+# A score with a graph may be computed again from one row, whose matrix products are rounded otherwise than a thousand
+# rows' are; reduced precision on an accelerator widens that. The row itself is checked exactly, in `kept_rows`.
+SCORE_TOLERANCE = 5e-3
 
 
 @dataclass(frozen=True)
