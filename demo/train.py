@@ -192,7 +192,7 @@ def export(checkpoint: Path, target: Path) -> None:
     log.info("%s, %.2f MB", target, target.stat().st_size / 2**20)
 
 
-def train(model: str, *, out: Path, scenes: Path, work: Path, restart: bool) -> Path:
+def train(model: str, *, out: Path, scenes: Path, work: Path, restart: bool, epochs: int | None = None) -> Path:
     """Trains a model and returns its weights file.
 
     Args:
@@ -201,11 +201,14 @@ def train(model: str, *, out: Path, scenes: Path, work: Path, restart: bool) -> 
         scenes: folder of the data set.
         work: folder of the checkpoints of all models.
         restart: forget earlier checkpoints.
+        epochs: end after so many; None for as many as the recipe says.
 
     Raises:
         TrainingError: something that was given does not do.
     """
     config = config_of(model)
+    if epochs is not None and epochs < 1:
+        raise TrainingError(f"--epochs must be at least 1, not {epochs}")
     check_writable(out, flag="--out")
     check_writable(work / model, flag="--work")
     target, final = out / f"{model}.pdparams", work / model / "model_final"
@@ -217,9 +220,9 @@ def train(model: str, *, out: Path, scenes: Path, work: Path, restart: bool) -> 
         draw_missing_scenes(scenes)
         if restart:
             shutil.rmtree(work / model, ignore_errors=True)
-        _run(config, checkpoint=checkpoint, start=start, scenes=scenes, work=work)
+        _run(config, checkpoint=checkpoint, start=start, scenes=scenes, work=work, epochs=epochs)
         if not is_whole(final):
-            raise TrainingError(f"{checkpoint} has more epochs than the recipe {config}; --restart begins anew")
+            raise TrainingError(f"{checkpoint} has all the epochs asked for, or more; --restart begins anew")
     export(final, target)
     return target
 
@@ -232,12 +235,15 @@ def _show_progress() -> None:
         logging.getLogger(name).handlers = [handler]
 
 
-def _run(config: Path, *, checkpoint: Path | None, start: Path | None, scenes: Path, work: Path) -> None:
+def _run(
+    config: Path, *, checkpoint: Path | None, start: Path | None, scenes: Path, work: Path, epochs: int | None
+) -> None:
     apply_training_repairs()
     _show_progress()
     settings = workspace.load_config(str(config))
     for dataset in (settings["TrainDataset"], settings["EvalDataset"]):
         dataset.dataset_dir = str(scenes)
+    settings["epoch"] = epochs or settings["epoch"]
     settings["save_dir"] = str(work)
     settings["filename"] = config.stem
     paddle.set_device("cpu")
@@ -260,13 +266,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of the weights (default: demo/weights)")
     parser.add_argument("--scenes", type=Path, default=SCENES, help="folder of the data set, drawn if it is missing")
     parser.add_argument("--work", type=Path, default=ROOT / "demo_out" / "train", help="folder of the checkpoints")
+    parser.add_argument("--epochs", type=int, help="end after so many, to try something out (default: the recipe's)")
     parser.add_argument("--restart", action="store_true", help="forget the checkpoints of an earlier run")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         if options.model is None:
             raise TrainingError(f"no model given; name one: --model NAME. There are: {', '.join(model_names())}")
-        train(options.model, out=options.out, scenes=options.scenes, work=options.work, restart=options.restart)
+        train(
+            options.model,
+            out=options.out,
+            scenes=options.scenes,
+            work=options.work,
+            restart=options.restart,
+            epochs=options.epochs,
+        )
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
