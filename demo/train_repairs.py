@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppdet_cam.compat import PaddleSeenByModule  # noqa: E402  (first: loads what paddle needs loaded before it)
+from ppdet_cam.compat import PaddleSeenByModule, concat_of_scalars  # noqa: E402  (first: loads what paddle needs loaded before it)
 
 import paddle  # isort: skip  # noqa: E402
 from ppdet.modeling.assigners import atss_assigner, task_aligned_assigner  # noqa: E402
@@ -49,10 +49,6 @@ def _repair_label_types() -> None:
             assigner.forward = repaired
 
 
-def _concat_of_scalars(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None = None) -> paddle.Tensor:
-    return paddle.concat([part.reshape([1]) if part.ndim == 0 else part for part in x], axis, name)
-
-
 def _repair_concat_of_scalars() -> None:
     """Every R-CNN's sampling of proposals.
 
@@ -60,7 +56,7 @@ def _repair_concat_of_scalars() -> None:
     Where: `generate_proposal_target` and `generate_mask_target` hand 0-D tensors to `paddle.concat`.
     Versions: paddledet 2.6.0 with paddlepaddle 2.6.2 and 3.3.1.
     """
-    target.paddle = PaddleSeenByModule(concat=_concat_of_scalars)
+    target.paddle = PaddleSeenByModule(concat=concat_of_scalars)
 
 
 def _stack_of_counts(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None = None) -> paddle.Tensor:

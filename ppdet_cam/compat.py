@@ -54,7 +54,8 @@ class PaddleSeenByModule:
         return getattr(paddle, name)
 
 
-def _concat_of_scalars(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None = None) -> paddle.Tensor:
+def concat_of_scalars(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None = None) -> paddle.Tensor:
+    """Returns `paddle.concat` of tensors of which some may be 0-D; those count as one element."""
     return paddle.concat([part.reshape([1]) if part.ndim == 0 else part for part in x], axis, name)
 
 
@@ -66,7 +67,7 @@ def _repair_concat_of_scalars() -> None:
     Versions: paddledet 2.6.0 with paddlepaddle 2.6.2 and 3.3.1.
     """
     for name in ("ppdet.modeling.proposal_generator.rpn_head", "ppdet.modeling.post_process"):
-        _module(name).paddle = PaddleSeenByModule(concat=_concat_of_scalars)  # type: ignore[attr-defined]
+        _module(name).paddle = PaddleSeenByModule(concat=concat_of_scalars)  # type: ignore[attr-defined]
 
 
 DOWNLOAD_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two parts of the file
