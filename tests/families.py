@@ -29,7 +29,7 @@ class Family:
     layers: tuple[str, ...]
 
 
-_RESNET18 = ("ResNet.depth=18", _reader(192, 320, keep_ratio=True))
+_RESNET18 = ("ResNet.depth=18", _reader(128, 224, keep_ratio=True))
 _RCNN = (*_RESNET18, "RPNHead.test_proposal.post_nms_top_n=60")
 _RCNN_LAYERS = ("model.backbone", "model.neck", "model.backbone.res4", "model.bbox_head.roi_extractor")
 
