@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ppdet_cam.config import DEFAULT_LAYER, DEFAULT_METHOD, DEFAULT_THRESHOLD
-from ppdet_cam.detector import Detector, ForwardPass, check_overrides
+from ppdet_cam.detector import Detector, ForwardPass
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.evidence import map_on_image
 from ppdet_cam.gradients import image_features, roi_features
@@ -20,6 +20,7 @@ from ppdet_cam.places import find_file
 from ppdet_cam.projection import box_on_original
 from ppdet_cam.settings import merge, parse_overrides, read_settings
 from ppdet_cam.structures import Detection, Explanation, FeatureMap, Frame, ImageResult
+from ppdet_cam.workspace import check_overrides
 
 
 @dataclass(frozen=True)
