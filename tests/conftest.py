@@ -46,6 +46,23 @@ def detector_of(photo: Frame):
     return get
 
 
+@pytest.fixture(scope="session")
+def seeded_weights(tmp_path_factory, detector_of):
+    """The seeded weights of the two smallest detectors, as files: config -> path."""
+    from runs import save_seeded_weights
+
+    return save_seeded_weights(tmp_path_factory.mktemp("weights"), detector_of)
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys, seeded_weights):
+    """The command line, in an empty current folder."""
+    from runs import Command
+
+    monkeypatch.chdir(tmp_path)
+    return Command(tmp_path, seeded_weights, capsys)
+
+
 @pytest.fixture(params=list(FAMILIES))
 def family(request: pytest.FixtureRequest):
     """Each family in turn."""

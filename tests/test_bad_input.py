@@ -12,11 +12,10 @@ import numpy as np
 import paddle
 import pytest
 import requests
-import runs
 from conftest import ROOT
 from families import FAMILIES
 from PIL import Image
-from runs import BLAZEFACE, PHOTO, SSD, Command, contents
+from runs import BLAZEFACE, PHOTO, SSD, contents
 
 from ppdet_cam import batch
 from ppdet_cam.errors import OutputError, ScoreMismatchError
@@ -24,19 +23,6 @@ from ppdet_cam.extractors import families
 from ppdet_cam.places import demo_photographs
 
 PPYOLOE = FAMILIES["ppyoloe"]
-
-
-@pytest.fixture(scope="module")
-def seeded_weights(tmp_path_factory, detector_of):
-    """The seeded weights of the two smallest detectors, as files."""
-    return runs.save_seeded_weights(tmp_path_factory.mktemp("weights"), detector_of)
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch, capsys, seeded_weights):
-    """The command line, in an empty current folder."""
-    monkeypatch.chdir(tmp_path)
-    return Command(tmp_path, seeded_weights, capsys)
 
 
 @pytest.fixture

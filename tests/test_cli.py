@@ -13,10 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import runs
 from conftest import ROOT
 from families import FAMILIES
-from runs import BLAZEFACE, PHOTO, SSD, Command, contents
+from runs import BLAZEFACE, PHOTO, SSD, contents
 
 import ppdet_cam
 from ppdet_cam import Explainer, batch, cli
@@ -26,19 +25,6 @@ from ppdet_cam.structures import MapStatus
 SCRIPT = ROOT / "tools" / "cam_ppdet.py"
 NO_PATH_LAYER = "model.blaze_head.boxes0"  # box offsets: no class score depends on them
 CPU_FALLBACK = "cam_ppdet: device: cpu (the config asks for gpu, but this paddle has none)"
-
-
-@pytest.fixture(scope="module")
-def seeded_weights(tmp_path_factory, detector_of):
-    """The seeded weights of the two smallest detectors, as files."""
-    return runs.save_seeded_weights(tmp_path_factory.mktemp("weights"), detector_of)
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch, capsys, seeded_weights):
-    """The command line, in an empty current folder."""
-    monkeypatch.chdir(tmp_path)
-    return Command(tmp_path, seeded_weights, capsys)
 
 
 @pytest.fixture

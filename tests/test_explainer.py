@@ -17,11 +17,9 @@ PHOTO = ROOT / "demo/coffee.jpg"
 
 
 @pytest.fixture(scope="module")
-def weights(detector_of, tmp_path_factory):
+def weights(seeded_weights):
     """Seeded BlazeFace weights in a file."""
-    path = tmp_path_factory.mktemp("weights") / "seeded.pdparams"
-    paddle.save(detector_of("blazeface").model.state_dict(), str(path))
-    return path
+    return seeded_weights[CONFIG]
 
 
 @pytest.fixture(scope="module")
