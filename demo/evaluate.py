@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
+from recipes import CONFIGS, SCENES, SPLIT_IMAGES, SPLIT_SEEDS, WEIGHTS, model_names  # noqa: E402
 from scenes import write_scenes  # noqa: E402
 
 from ppdet_cam.errors import PpdetCamError  # noqa: E402
@@ -32,10 +33,6 @@ import numpy as np  # isort: skip  # noqa: E402
 from pycocotools.coco import COCO  # noqa: E402
 from pycocotools.cocoeval import COCOeval  # noqa: E402
 
-CONFIGS = ROOT / "configs" / "demo"
-WEIGHTS = ROOT / "demo" / "weights"
-SCENES = ROOT / "demo_out" / "scenes"
-VAL_IMAGES, VAL_SEED = 250, 2
 IOU = 0.5
 
 
@@ -114,11 +111,6 @@ def table(scores: Sequence[Score]) -> str:
     return "\n".join([*lines, f"{scores[0].images} validation scenes"])
 
 
-def model_names() -> list[str]:
-    """Returns the models that have a recipe."""
-    return sorted(path.stem for path in CONFIGS.glob("*.yml") if "\narchitecture:" in path.read_text("utf-8"))
-
-
 def weights_files(models: Sequence[str] | None, weights: Path | None) -> dict[str, Path]:
     """Returns the weights file of each model to evaluate.
 
@@ -159,7 +151,7 @@ def draw_missing_scenes(folder: Path) -> None:
     if (folder / "annotations" / "val.json").is_file():
         return
     try:
-        write_scenes(folder, split="val", images=VAL_IMAGES, seed=VAL_SEED)
+        write_scenes(folder, split="val", images=SPLIT_IMAGES["val"], seed=SPLIT_SEEDS["val"])
     except OSError as error:
         raise EvaluationError(f"folder {folder} cannot be written: {error.strerror}; name another: --scenes") from error
 
@@ -183,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--weights", type=Path, help="another weights file, for one model")
     parser.add_argument("--scenes", type=Path, default=SCENES, help="folder of the data set, drawn if it is missing")
-    parser.add_argument("--images", type=int, default=VAL_IMAGES, help="look at the first so many only")
+    parser.add_argument("--images", type=int, default=SPLIT_IMAGES["val"], help="look at the first so many only")
     options = parser.parse_args(arguments)
     try:
         if options.images < 1:

@@ -27,6 +27,7 @@ if __name__ == "__main__":
     os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
 
 import numpy as np  # noqa: E402
+from recipes import CONFIGS, SCENES, SPLIT_IMAGES, SPLIT_SEEDS, WEIGHTS, model_names  # noqa: E402
 from scenes import write_scenes  # noqa: E402
 from train_repairs import apply_training_repairs  # noqa: E402
 
@@ -38,22 +39,12 @@ from ppdet.engine import Trainer  # noqa: E402
 
 log = logging.getLogger("demo.train")
 
-CONFIGS = ROOT / "configs" / "demo"
-WEIGHTS = ROOT / "demo" / "weights"
-SCENES = ROOT / "demo_out" / "scenes"
-SPLIT_SEEDS = {"train": 1, "val": 2}
-SPLIT_IMAGES = {"train": 1200, "val": 250}
 TRAINING_SEED = 0
 LARGEST_FILE = 8 * 2**20
 
 
 class TrainingError(Exception):
     """What was asked for cannot be trained; the message says why and what to do."""
-
-
-def model_names() -> list[str]:
-    """Returns the models that have a recipe."""
-    return sorted(path.stem for path in CONFIGS.glob("*.yml") if "\narchitecture:" in path.read_text("utf-8"))
 
 
 def config_of(model: str) -> Path:

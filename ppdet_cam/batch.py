@@ -55,7 +55,7 @@ def run(config: RunConfig) -> dict[str, object]:
     started = time.perf_counter()
     check_output_folder(config.cam_out)
     _check_manifest_is_ours(config.cam_out)
-    frame = read_image(find_file(config.infer_img))
+    frame = read_image(config.infer_img)
     detector, settings = build_detector(config.config, overrides=config.overrides)
     explainer = Explainer(detector, layers=config.layers, method=config.method, draw_threshold=config.draw_threshold)
     weights = detector.load_weights(weights_of(settings, None))

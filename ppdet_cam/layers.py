@@ -9,7 +9,6 @@ import numpy as np
 
 from ppdet_cam.explainer import build_detector
 from ppdet_cam.images import read_image
-from ppdet_cam.places import find_file
 from ppdet_cam.projection import nominal_stride
 from ppdet_cam.structures import Frame
 
@@ -25,7 +24,7 @@ def layer_table(config: Path, overrides: Sequence[str], *, image: Path | None = 
         image: an image to run; by default a gray one of 480 x 640, so sizes differ for readers that keep the size.
     """
     detector, _ = build_detector(config, overrides=overrides)
-    frame = read_image(find_file(image)) if image else Frame(np.full((*BLANK_HW, 3), 127, np.uint8))
+    frame = read_image(image) if image else Frame(np.full((*BLANK_HW, 3), 127, np.uint8))
     rows = [("layer", "type", "output [C, h, w]", "stride")]
     for layer in detector.feature_layers(frame):
         shapes = " ".join("x".join(map(str, shape[1:])) for shape in layer.shapes)

@@ -391,7 +391,10 @@ def test_score_mean_is_that_of_the_classes_there_are() -> None:
 
 def test_evaluate_sees_the_scenes_that_training_draws() -> None:
     """Both tools mean the same validation split, and no training scene is in it."""
-    assert (train.SPLIT_SEEDS["val"], train.SPLIT_IMAGES["val"]) == (evaluate.VAL_SEED, evaluate.VAL_IMAGES)
+    assert (train.SPLIT_SEEDS["val"], train.SPLIT_IMAGES["val"]) == (
+        evaluate.SPLIT_SEEDS["val"],
+        evaluate.SPLIT_IMAGES["val"],
+    )
     drawn = {
         split: {scenes.scene_seed(train.SPLIT_SEEDS[split], split, index) for index in range(count)}
         for split, count in train.SPLIT_IMAGES.items()
@@ -488,7 +491,6 @@ def test_evaluate_broken_weights_do_not_stop_the_others(capsys, two_trained: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("ppyoloe" not in SHIPPED, reason="no ppyoloe weights yet")
 def test_evaluate_scores_the_shipped_weights(capsys, tmp_path: Path) -> None:
     """On a few fresh scenes PP-YOLOE is as good as its card claims, but for the small number."""
     scenes.write_scenes(tmp_path, split="val", images=12, seed=21)
