@@ -58,4 +58,4 @@ lint: install
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(VENV26) $(OUT) build *.egg-info
+	rm -rf $(VENV) $(VENV26) $(OUT) build .hypothesis *.egg-info
