@@ -12,17 +12,21 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from ppdet_cam import __version__
+from ppdet_cam.building import build_detector, weights_of
 from ppdet_cam.config import RunConfig
 from ppdet_cam.errors import OutputError
-from ppdet_cam.explainer import Explainer, build_detector, weights_of
+from ppdet_cam.explainer import Explainer
 from ppdet_cam.images import read_image
+from ppdet_cam.perturbation import Progress, silent
 from ppdet_cam.places import find_file
 from ppdet_cam.render import draw_explanation, encode_jpeg
 from ppdet_cam.structures import Explanation, Frame, MapStatus
+from ppdet_cam.truth import TrueBox, read_ground_truth
 from ppdet_cam.weights import sha256_of
 from ppdet_cam.writers.files import check_output_folder, write_atomically
 from ppdet_cam.writers.manifest import (
@@ -38,16 +42,33 @@ from ppdet_cam.writers.manifest import (
 
 log = logging.getLogger(__name__)
 
-_PICTURE = re.compile(r"[0-9]+\.jpg")
+_PICTURE = re.compile(r"([0-9]+|box_[0-9]+|gt_[0-9]+)\.jpg")
 
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddledet", "numpy", "opencv-python", "pillow")
 
 
-def run(config: RunConfig) -> dict[str, object]:
-    """Explains the image of one run, writes its pictures and its manifest, and returns the content of `run.json`.
+@dataclass(frozen=True)
+class Result:
+    """What a run wrote.
+
+    Attributes:
+        document: the content of `run.json`.
+        image: the image's line of `images.jsonl`.
+    """
+
+    document: dict[str, object]
+    image: dict[str, object]
+
+
+def run(config: RunConfig, *, progress: Progress = silent) -> Result:
+    """Explains the image of one run, writes its pictures and its manifest, and returns what it wrote.
 
     Pictures are made in a hidden folder beside their places and moved when all are there, so a run that fails leaves
     the folder as it was. Files of an earlier run make room for this one's; other files are never touched.
+
+    Args:
+        config: what to do.
+        progress: shows how far a perturbation method is.
 
     Raises:
         PpdetCamError: any of its kinds; then no picture and no `run.json` is left half-written.
@@ -57,9 +78,11 @@ def run(config: RunConfig) -> dict[str, object]:
     _check_manifest_is_ours(config.cam_out)
     frame = read_image(config.infer_img)
     detector, settings = build_detector(config.config, overrides=config.overrides)
-    explainer = Explainer(detector, layers=config.layers, method=config.method, draw_threshold=config.draw_threshold)
+    explainer = Explainer.of_question(detector, config.question, progress=progress)
+    truth = read_ground_truth(config.gt, detector.class_names) if config.gt else None
+    true_boxes = truth.of(config.infer_img) if truth else ()
     weights = detector.load_weights(weights_of(settings, None))
-    record = _explain_image(explainer, frame, config.cam_out)
+    record = _explain_image(explainer, frame, true_boxes, config.cam_out)
     document: dict[str, object] = {
         "schema_version": SCHEMA_VERSION,
         "config": {"path": str(find_file(config.config).resolve()), "architecture": detector.architecture},
@@ -70,19 +93,21 @@ def run(config: RunConfig) -> dict[str, object]:
         "totals": _totals(record, seconds=time.perf_counter() - started),
     }
     write_atomically(config.cam_out / RUN_FILE, encode_document(document))
-    return document
+    return Result(document, record)
 
 
-def _explain_image(explainer: Explainer, frame: Frame, cam_out: Path) -> dict[str, object]:
+def _explain_image(
+    explainer: Explainer, frame: Frame, true_boxes: Sequence[TrueBox], cam_out: Path
+) -> dict[str, object]:
     """Writes one image's pictures and its line of `images.jsonl` in the place of an earlier run's."""
     started = time.perf_counter()
-    stream = explainer.stream(frame)
+    stream = explainer.stream(frame, true_boxes=true_boxes)
     detected = time.perf_counter()
     with _staging_folder(cam_out) as staged:
         boxes = []
         for explanation in stream.explanations:
             _warn_if_blank(explanation)
-            name = f"{explanation.detection.index}.jpg"
+            name = f"{explanation.name}.jpg"
             write_atomically(staged / name, encode_jpeg(draw_explanation(frame.image, explanation)))
             boxes.append(box_record(explanation, name))
         seconds = {"detect": detected - started, "explain_and_write": time.perf_counter() - detected}
@@ -95,7 +120,9 @@ def _explain_image(explainer: Explainer, frame: Frame, cam_out: Path) -> dict[st
 def _warn_if_blank(explanation: Explanation) -> None:
     if explanation.status is not MapStatus.OK:
         box = explanation.detection
-        log.warning("box %d (%s %.3f): no map: %s", box.index, box.class_name, box.score, explanation.status.value)
+        log.warning(
+            "box %s (%s %.3f): no map: %s", explanation.name, box.class_name, box.score, explanation.status.value
+        )
 
 
 def _check_manifest_is_ours(cam_out: Path) -> None:

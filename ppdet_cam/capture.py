@@ -31,6 +31,8 @@ def resolve_layer(model: nn.Layer, path: str) -> nn.Layer:
     layer = model if names[0] == ROOT else None
     for name in names[1:]:
         layer = None if layer is None else layer._sub_layers.get(name)
+    if layer is None:  # ppdet gives some layers names with a dot in them
+        layer = {f"{ROOT}.{name}": sublayer for name, sublayer in model.named_sublayers()}.get(path)
     if layer is None:
         known = [ROOT] + [f"{ROOT}.{name}" for name, _ in model.named_sublayers()]
         raise LayerError(
@@ -79,11 +81,13 @@ class Capture:
     Attributes:
         tensors: path -> feature maps in the order of the layer's calls and outputs.
         others: path -> shapes of everything else that the layer gave, for error messages.
+        outputs: path -> what flowed on in the place of the layer's output, per call.
     """
 
     def __init__(self) -> None:
         self.tensors: dict[str, list[paddle.Tensor]] = {}
         self.others: dict[str, list[str]] = {}
+        self.outputs: dict[str, list[Output]] = {}
         self._arrays: dict[tuple[str, int], np.ndarray] = {}
 
     def take(self, path: str, output: Output) -> Output:
@@ -101,7 +105,49 @@ class Capture:
             self.tensors[path].append(differentiable)
             return differentiable
 
-        return _map_tensors(output, change)
+        flowing = _map_tensors(output, change)
+        self.outputs.setdefault(path, []).append(flowing)
+        return flowing
+
+    def chosen(self, path: str, levels: Sequence[int] | None) -> list[int]:
+        """Returns the levels asked for, all of them for None.
+
+        Raises:
+            LayerError: the layer did not run, gave no feature map, or has no such level.
+        """
+        count = len(self.feature_maps(path))
+        if levels is None:
+            return list(range(count))
+        if max(levels) >= count:
+            there = f"levels 0 to {count - 1}" if count > 1 else "one level, 0"
+            raise LayerError(f"layer {path!r} has no level {max(levels)}; it has {there}. See --list_layers")
+        return list(levels)
+
+    def substituted(self, path: str, level: int, altered: paddle.Tensor) -> Output:
+        """Returns the layer's output with one feature map put in the place of a captured one.
+
+        Args:
+            path: of a layer that ran once.
+            level: which of its feature maps.
+            altered: [B, C, h, w]; the layer's other tensors are repeated B times.
+
+        Raises:
+            LayerError: the layer ran several times.
+        """
+        if len(self.outputs[path]) != 1:
+            raise LayerError(
+                f"layer {path!r} runs {len(self.outputs[path])} times per image, so one of its feature maps cannot be "
+                "altered alone; choose another layer for this method. List them: --list_layers"
+            )
+        replaced = self.tensors[path][level]
+        batch = int(altered.shape[0])
+
+        def change(tensor: paddle.Tensor) -> paddle.Tensor:
+            if tensor is replaced:
+                return altered
+            return tensor if tensor.ndim == 0 else tensor.expand([batch, *tensor.shape[1:]])
+
+        return _map_tensors(self.outputs[path][0], change)
 
     def feature_maps(self, path: str) -> list[paddle.Tensor]:
         """Returns the feature maps of one layer.

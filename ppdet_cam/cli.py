@@ -7,15 +7,27 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from ppdet_cam import __version__
-from ppdet_cam.config import DEFAULT_LAYER, DEFAULT_METHOD, DEFAULT_THRESHOLD, RunConfig
+from ppdet_cam.boxes import Selection, parse_box
+from ppdet_cam.config import (
+    DEFAULT_BATCH,
+    DEFAULT_LAYER,
+    DEFAULT_METHOD,
+    DEFAULT_SEED,
+    DEFAULT_THRESHOLD,
+    Question,
+    RunConfig,
+)
 from ppdet_cam.errors import ConfigError, PpdetCamError
 from ppdet_cam.methods import methods
+from ppdet_cam.progress import show_progress
 from ppdet_cam.registry import closest
+from ppdet_cam.tables import level_table, method_table, target_table
+from ppdet_cam.targets import DEFAULT_TARGET, targets
 
 PROGRAM = "cam_ppdet"
 
@@ -60,18 +72,43 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="folder to write into (default: %(default)s)",
     )
+    _add_question(parser)
+    parser.add_argument(
+        "--list_layers",
+        action="store_true",
+        help="print every layer that can be captured, with its output shapes and strides, whether the scores' "
+        "gradients reach it, and which one is recommended, and stop; needs no weights and no image",
+    )
+    parser.add_argument(
+        "--list_methods", action="store_true", help="print every method, what it needs and costs, and stop"
+    )
+    parser.add_argument("--list_targets", action="store_true", help="print every target and its meaning, and stop")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    return parser
+
+
+def _add_question(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say what is asked of which boxes."""
     parser.add_argument(
         "--target_feature_layer_name",
-        default=DEFAULT_LAYER,
+        action="append",
         metavar="PATH",
-        help="dotted path of the layer to look at: model.backbone, model.neck, model.bbox_head.roi_extractor, ... "
-        "(default: %(default)s)",
+        help="dotted path of the layer to look at: model.backbone, model.neck, model.bbox_head.roi_extractor, ...; "
+        "several, separated by commas or by repeating the flag, are put together; model.neck@1 picks a level "
+        f"(default: {DEFAULT_LAYER})",
     )
     parser.add_argument(
         "--method",
         default=DEFAULT_METHOD,
         metavar="NAME",
-        help=f"CAM method: {', '.join(methods.names())} (default: %(default)s)",
+        help=f"CAM method: {', '.join(methods.names())} (default: %(default)s); what they need: --list_methods",
+    )
+    parser.add_argument(
+        "--target",
+        default=DEFAULT_TARGET,
+        metavar="WHAT",
+        help=f"what is explained: {', '.join(targets.get(name).form for name in targets.names())} "
+        "(default: %(default)s); their meaning: --list_targets",
     )
     parser.add_argument(
         "--draw_threshold",
@@ -80,14 +117,42 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SCORE",
         help="explain boxes with at least this score (default: %(default)s)",
     )
+    parser.add_argument("--top_k", type=int, metavar="N", help="of these, explain the N with the highest scores")
+    parser.add_argument("--classes", metavar="LIST", help="explain boxes of these classes only: person,dog or ids")
     parser.add_argument(
-        "--list_layers",
-        action="store_true",
-        help="print every layer that can be captured, with its output shapes and strides, and stop; needs no weights "
-        "and no image",
+        "--box_index", metavar="LIST", help="explain exactly these detections, such as 3,7, whatever their score"
     )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    return parser
+    parser.add_argument(
+        "--box",
+        action="append",
+        default=[],
+        metavar="L,T,R,B[,CLASS]",
+        help="ask about a box in pixels of the image, found or missed: what became of it, and where the evidence of "
+        "its best candidate lies; may be repeated; the detections are then not explained",
+    )
+    parser.add_argument(
+        "--gt",
+        type=_path,
+        metavar="FILE",
+        help="COCO annotations: every object of the image that no detection found is asked about as well",
+    )
+    parser.add_argument("--levels", action="store_true", help="print each level's share of every box's evidence")
+    parser.add_argument(
+        "--samples",
+        type=int,
+        metavar="N",
+        help="perturbation methods: how many masks, or how many channels per level at most (see --list_methods)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=DEFAULT_SEED, metavar="N", help="seed of random masks (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch_size",
+        type=int,
+        default=DEFAULT_BATCH,
+        metavar="N",
+        help="perturbation methods: how many altered images run at once (default: %(default)s)",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _log_on_stderr():
         try:
             options = _parse(arguments)
-            _print_result(_list_layers(options) if options.list_layers else _explain(options))
+            _print_result(_answer(options))
         except PpdetCamError as error:
             print(f"{PROGRAM}: error: {' '.join(str(error).split())}", file=sys.stderr)
             return EXIT_WRONG_INPUT
@@ -133,7 +198,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if unknown:
         flags = [f"--{name}" for name in vars(options)]
         raise ConfigError(f"unknown argument {unknown[0]!r}; all flags: {PROGRAM} --help{closest(unknown[0], flags)}")
-    if options.config is None:
+    if options.config is None and not (options.list_methods or options.list_targets):
         raise ConfigError("no config given: -c <file>.yml, for example -c configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml")
     return options
 
@@ -148,8 +213,51 @@ def _print_result(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _answer(options: argparse.Namespace) -> str:
+    if options.list_methods:
+        return method_table()
+    if options.list_targets:
+        return target_table()
+    return _list_layers(options) if options.list_layers else _explain(options)
+
+
+def _question(options: argparse.Namespace) -> Question:
+    selection = Selection(
+        draw_threshold=options.draw_threshold,
+        top_k=options.top_k,
+        classes=_items(options.classes, "--classes"),
+        box_index=tuple(_integer(item, "--box_index") for item in _items(options.box_index, "--box_index")),
+    )
+    return Question(
+        layers=tuple(options.target_feature_layer_name or (DEFAULT_LAYER,)),
+        method=options.method,
+        target=options.target,
+        selection=selection,
+        boxes=tuple(parse_box(text, position) for position, text in enumerate(options.box)),
+        samples=options.samples,
+        seed=options.seed,
+        batch=options.batch_size,
+    )
+
+
+def _items(text: str | None, flag: str) -> tuple[str, ...]:
+    """Returns the items of a list separated by commas."""
+    if text is None:
+        return ()
+    items = tuple(item.strip() for item in text.split(","))
+    if not all(items):
+        raise ConfigError(f"{flag} {text!r} has an empty item; give a list such as 3,7 or person,dog")
+    return items
+
+
+def _integer(text: str, flag: str) -> int:
+    if not text.isdigit():
+        raise ConfigError(f"{flag} takes whole numbers from 0, separated by commas, not {text!r}")
+    return int(text)
+
+
 def _explain(options: argparse.Namespace) -> str:
-    """Runs, and returns the line that says what came of it."""
+    """Runs, and returns what is said of it."""
     if options.infer_img is None:
         raise ConfigError("no image given: --infer_img <file>")
     config = RunConfig(
@@ -157,21 +265,33 @@ def _explain(options: argparse.Namespace) -> str:
         overrides=tuple(options.opt),
         infer_img=options.infer_img,
         cam_out=options.cam_out,
-        layers=(options.target_feature_layer_name,),
-        method=options.method,
-        draw_threshold=options.draw_threshold,
+        question=_question(options),
+        gt=options.gt,
     )
     with _detector_packages():
         from ppdet_cam.batch import run  # here, as paddle and ppdet take seconds to import and --help needs neither
 
-    totals: dict[str, object] = run(config)["totals"]  # type: ignore[assignment]
+    result = run(config, progress=show_progress)
+    boxes: list[dict[str, object]] = result.image["boxes"]  # type: ignore[assignment]
+    lines = [f"{box['answer']['name']}: {box['answer']['words']}" for box in boxes if "answer" in box]  # type: ignore[index]
+    if options.levels and boxes:
+        lines.append(level_table(boxes))
+    return "\n".join([*lines, _summary(config, result.document["totals"])])  # type: ignore[arg-type]
+
+
+def _summary(config: RunConfig, totals: Mapping[str, object]) -> str:
+    """Returns the line that says what came of a run."""
     if totals["explained"]:
         pictures = "1 picture" if totals["explained"] == 1 else f"{totals['explained']} pictures"
         blank = f", {totals['blank']} without a map" if totals["blank"] else ""
         return f"{pictures} in {config.cam_out}{blank} ({totals['seconds']} s)"
-    highest = totals["highest_score"]
+    highest, selection = totals["highest_score"], config.question.selection
+    if highest is not None and float(highest) >= selection.draw_threshold:  # type: ignore[arg-type]
+        return f"no box is of the classes asked for; {config.cam_out} has the manifest only"
     found = "there is no detection at all" if highest is None else f"the highest score is {highest:.3f}"
-    return f"no box reaches --draw_threshold {config.draw_threshold}: {found}; {config.cam_out} has the manifest only"
+    return (
+        f"no box reaches --draw_threshold {selection.draw_threshold}: {found}; {config.cam_out} has the manifest only"
+    )
 
 
 def _list_layers(options: argparse.Namespace) -> str:

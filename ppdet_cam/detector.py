@@ -22,7 +22,7 @@ from ppdet_cam.capture import (
     Output,
     Watch,
     capturing,
-    feature_maps,
+    replaced_methods,
     resolve_layer,
     watching,
     without_graph,
@@ -30,10 +30,10 @@ from ppdet_cam.capture import (
 from ppdet_cam.device import choose_device
 from ppdet_cam.errors import ConfigError, ImageError, UnknownNameError
 from ppdet_cam.extractors import Extractor, families, family_name
-from ppdet_cam.extractors.base import KeptRow, check_nms, recording_nms
+from ppdet_cam.extractors.base import KeptRow, NmsRecord, ReachedNms, Source, check_nms, recording_nms
 from ppdet_cam.reader import geometry_of
 from ppdet_cam.registry import closest
-from ppdet_cam.structures import CellStrides, Detection, Frame, ImageGeometry
+from ppdet_cam.structures import Candidates, CellStrides, Detection, Frame, ImageGeometry
 from ppdet_cam.weights import check_fit, fit_report, load_state_dict, resolve_weights
 from ppdet_cam.workspace import Sample, build_model, class_names, first_line, reader_operations
 
@@ -51,7 +51,9 @@ class ForwardPass:
         capture: the chosen layers' feature maps.
         watch: what the extractor reads its scores from.
         cell_strides: the size of a cell, for grids of which the head says so.
-        extractor: turns a kept candidate into its score with a graph.
+        extractor: turns a kept candidate into what the head says of it, with a graph.
+        record: what NMS was given and kept.
+        inputs: the network's inputs.
     """
 
     detections: tuple[Detection, ...]
@@ -61,6 +63,25 @@ class ForwardPass:
     watch: Watch
     cell_strides: CellStrides
     extractor: Extractor
+    record: NmsRecord
+    inputs: Mapping[str, paddle.Tensor]
+
+    def candidates(self) -> Candidates:
+        """Returns every box of the image before NMS."""
+        return self.extractor.candidates(self.record, self.geometry)
+
+
+@dataclass(frozen=True)
+class NmsSettings:
+    """The numbers of a detector's NMS.
+
+    Attributes:
+        score_threshold: candidates with a lower score are left out.
+        iou_threshold: of two boxes of a class that overlap more, the one with the higher score stays.
+    """
+
+    score_threshold: float
+    iou_threshold: float
 
 
 @dataclass(frozen=True)
@@ -73,6 +94,7 @@ class FeatureLayer:
         shapes: [N, C, h, w] of each feature map that it gives.
         padded_hw: size of the network input that they were seen with.
         per_roi: whether it sees one row per RoI.
+        reached: whether gradients of the class scores reach it.
     """
 
     path: str
@@ -80,6 +102,7 @@ class FeatureLayer:
     shapes: tuple[tuple[int, ...], ...]
     padded_hw: tuple[int, int]
     per_roi: bool
+    reached: bool
 
 
 class Detector:
@@ -182,12 +205,24 @@ class Detector:
         roi = {path: layer for path, layer in found.items() if layer in second_stage}
         return {path: layer for path, layer in found.items() if path not in roi}, roi
 
-    def forward(self, frame: Frame, layers: Mapping[str, nn.Layer]) -> ForwardPass:
-        """Runs one image and keeps what its scores' gradients need.
+    @property
+    def nms_settings(self) -> NmsSettings:
+        """The numbers of the detector's NMS."""
+        nms = self.extractor.nms_owner.nms  # type: ignore[attr-defined]
+        return NmsSettings(float(nms.score_threshold), float(nms.nms_threshold))
+
+    @property
+    def name(self) -> str:
+        """Architecture and head, as the registry of extractors has them."""
+        return family_name(self.architecture, type(getattr(self.model, self.extractor.head_name)).__name__)
+
+    def forward(self, frame: Frame, layers: Mapping[str, nn.Layer], *, boxes: bool = False) -> ForwardPass:
+        """Runs one image and keeps what its gradients need.
 
         Args:
             frame: the image.
             layers: path -> layer to capture.
+            boxes: whether the gradients of boxes will be asked for, and not of scores only.
         """
         inputs, geometry = self.prepare(frame)
         with contextlib.ExitStack() as stack:
@@ -195,6 +230,7 @@ class Detector:
             record = stack.enter_context(recording_nms(self.extractor.nms_owner))
             stack.enter_context(self.extractor.boxes_only())
             stack.enter_context(without_graph(self.extractor.graph_free))
+            stack.enter_context(without_graph([] if boxes else self.extractor.box_branch))
             capture = stack.enter_context(capturing(dict(layers)))
             watch = stack.enter_context(watching(self.extractor.watched))
             rows = self._run(inputs, frame)
@@ -208,35 +244,78 @@ class Detector:
             watch=watch,
             cell_strides=self.extractor.cell_strides(watch, geometry.padded_hw),
             extractor=self.extractor,
+            record=record,
+            inputs=inputs,
         )
 
-    def feature_layers(self, frame: Frame) -> list[FeatureLayer]:
-        """Returns every layer that gives feature maps when this image runs, in the model's order."""
-        shapes: dict[str, list[tuple[int, ...]]] = {}
+    def replay(
+        self,
+        inputs: Mapping[str, paddle.Tensor],
+        frame: Frame,
+        *,
+        outputs: Mapping[nn.Layer, Output] | None = None,
+        sources: Sequence[Source] | None = None,
+    ) -> tuple[Watch, NmsRecord]:
+        """Runs altered images, or altered features, up to NMS and without a graph.
 
-        def note(path: str, output: Output) -> None:
-            found = [tuple(tensor.shape) for tensor in feature_maps(output)]
-            if found:
-                shapes.setdefault(path, []).extend(found)
+        Args:
+            inputs: of a batch.
+            frame: the image that they are altered from.
+            outputs: layer -> what it gives instead of running.
+            sources: the only places that will be asked about; None for every candidate.
 
-        inputs, geometry = self.prepare(frame)
-        named = [(f"{ROOT}.{name}", layer) for name, layer in self.model.named_sublayers()]
+        Returns:
+            What the extractor's layers saw, and what NMS was given.
+        """
         with contextlib.ExitStack() as stack:
-            for path, layer in named:
-                hook = layer.register_forward_post_hook(lambda _layer, _inputs, output, path=path: note(path, output))
-                stack.callback(hook.remove)
-            with paddle.no_grad(), self.extractor.boxes_only():
+            stack.enter_context(paddle.no_grad())
+            record = stack.enter_context(recording_nms(self.extractor.nms_owner, stop=True))
+            stack.enter_context(self.extractor.boxes_only())
+            if sources is not None:
+                stack.enter_context(self.extractor.on_sources(sources))
+            for layer, output in (outputs or {}).items():
+                stack.enter_context(replaced_methods(layer, forward=lambda *_, output=output, **__: output))
+            watch = stack.enter_context(watching(self.extractor.watched))
+            with contextlib.suppress(ReachedNms):
                 self._run(inputs, frame)
-        _, per_roi = self.layers(list(shapes))
+        return watch, record
+
+    def prepare_batch(self, frames: Sequence[Frame]) -> dict[str, paddle.Tensor]:
+        """Returns the network inputs of images of one size as one batch."""
+        prepared = [self.prepare(frame)[0] for frame in frames]
+        return {name: paddle.concat([inputs[name] for inputs in prepared]) for name in prepared[0]}
+
+    def feature_layers(self, frame: Frame) -> list[FeatureLayer]:
+        """Returns every layer that gives feature maps when this image runs, in the model's order.
+
+        Whether gradients reach a layer does not depend on the weights: an untrained head's are zero, but they reach it.
+        """
+        named = {f"{ROOT}.{name}": layer for name, layer in self.model.named_sublayers()}
+        whole_image, per_roi = self.layers(list(named))
+        forward = self.forward(frame, whole_image)
+        with paddle.enable_grad(), capturing(per_roi) as roi_capture:
+            sources = self.extractor.a_source_per_level(forward.watch)
+            scores = [self.extractor.outputs(forward.watch, [source]).logits.sum() for source in sources]
+        captured = {**forward.capture.tensors, **roi_capture.tensors}
+        reached = _reached(scores, captured)
         return [
-            FeatureLayer(path, type(layer).__name__, tuple(shapes[path]), geometry.padded_hw, path in per_roi)
-            for path, layer in named
-            if path in shapes
+            FeatureLayer(
+                path,
+                type(named[path]).__name__,
+                tuple(dict.fromkeys(tuple(tensor.shape) for tensor in captured[path]))
+                if path in per_roi
+                else tuple(tuple(tensor.shape) for tensor in captured[path]),
+                forward.geometry.padded_hw,
+                path in per_roi,
+                path in reached,
+            )
+            for path in named
+            if captured.get(path)
         ]
 
-    def _run(self, inputs: dict[str, paddle.Tensor], frame: Frame) -> np.ndarray:
+    def _run(self, inputs: Mapping[str, paddle.Tensor], frame: Frame) -> np.ndarray:
         try:
-            return self.model(inputs)["bbox"].numpy()
+            return self.model(dict(inputs))["bbox"].numpy()
         except (ValueError, RuntimeError, OSError, LookupError, TypeError, AttributeError) as error:
             (height, width), shape = frame.original_hw, list(inputs["image"].shape)
             raise ImageError(
@@ -250,6 +329,18 @@ class Detector:
         left, top, right, bottom = (float(value) for value in row[2:6])
         name = self.class_names[label] if label < len(self.class_names) else f"class {label}"
         return Detection(index, label, name, float(row[1]), (left, top, right, bottom))
+
+
+def _reached(scores: Sequence[paddle.Tensor], captured: Mapping[str, Sequence[paddle.Tensor]]) -> set[str]:
+    """Returns the layers from which a path leads to one of the scores."""
+    places = [(path, tensor) for path, tensors in captured.items() for tensor in tensors]
+    found = set()
+    for score in scores:
+        if not score.stop_gradient:
+            tensors = [tensor for _, tensor in places]
+            gradients = paddle.grad(score, tensors, retain_graph=True, allow_unused=True)
+            found |= {path for (path, _), gradient in zip(places, gradients) if gradient is not None}
+    return found
 
 
 def available_accelerators() -> list[str]:

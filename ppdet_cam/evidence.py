@@ -1,12 +1,13 @@
-"""From one box's feature maps and gradients to its map on the image. numpy only."""
+"""From one box's feature maps to its map on the image. numpy only."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
-from ppdet_cam.methods import Method
+from ppdet_cam.methods import Levels, Method, Needs
 from ppdet_cam.projection import (
     GridPlacement,
     box_on_original,
@@ -17,6 +18,8 @@ from ppdet_cam.projection import (
 )
 from ppdet_cam.structures import CellStrides, FeatureMap, ImageGeometry, LevelShare, MapStatus
 
+OnImage = tuple[np.ndarray, tuple[LevelShare, ...], MapStatus]
+
 
 def map_on_image(
     features: Sequence[FeatureMap],
@@ -24,7 +27,7 @@ def map_on_image(
     geometry: ImageGeometry,
     *,
     cell_strides: CellStrides | None = None,
-) -> tuple[np.ndarray, tuple[LevelShare, ...], MapStatus]:
+) -> OnImage:
     """Returns (heatmap, each level's share of the evidence, whether the map shows something).
 
     A level's evidence is the sum of its map over its cells. Each cell's evidence is spread over the image area
@@ -33,22 +36,30 @@ def map_on_image(
 
     Args:
         features: all captured feature maps of one box.
-        method: (activations, gradients) -> map on the grid, >= 0.
+        method: what makes a map on the grid of each; a level that it leaves out, or that has not got what it needs,
+            counts 0.
         geometry: where the image lies in the network input.
         cell_strides: the size of a cell, for grids of which the head says so.
 
     Returns:
         heatmap: float32 [H, W], >= 0, original pixels; all zero unless the status is OK.
+
+    Raises:
+        ValueError: the method looks at no feature map.
     """
-    finite = all(_is_finite(feature) for feature in features)
-    grid_maps = [_grid_map(feature, method) if finite else np.zeros(feature.grid_hw) for feature in features]
+    inputs = [_inputs(feature, method) for feature in features]
+    finite = all(np.isfinite(value).all() for given in inputs for value in given)
+    grid_maps = [
+        method.function(*given) if given and finite else np.zeros(feature.grid_hw)
+        for feature, given in zip(features, inputs)
+    ]
     strides = [_stride_yx(feature, geometry, cell_strides or {}) for feature in features]
     heatmap = np.zeros(geometry.original_hw, dtype=np.float32)
     for feature, grid_map, stride_yx in zip(features, grid_maps, strides):
         if grid_map.any():
             placement = _placement(feature, geometry, stride_yx)
             heatmap += project(grid_map, placement, original_hw=geometry.original_hw)
-    status = _status(features, grid_maps, heatmap) if finite else MapStatus.NOT_FINITE
+    status = _status(method, inputs, grid_maps, heatmap) if finite else MapStatus.NOT_FINITE
     evidence = [float(grid_map.sum()) if status is MapStatus.OK else 0.0 for grid_map in grid_maps]
     total = sum(evidence) or 1.0
     shares = tuple(
@@ -58,23 +69,58 @@ def map_on_image(
     return heatmap, shares, status
 
 
-def _is_finite(feature: FeatureMap) -> bool:
-    return feature.gradients is None or bool(
-        np.isfinite(feature.gradients).all() and np.isfinite(feature.activations).all()
+def placement_of(
+    feature: FeatureMap, geometry: ImageGeometry, *, cell_strides: CellStrides | None = None
+) -> GridPlacement:
+    """Returns where a feature map's grid lies on the original image."""
+    return _placement(feature, geometry, _stride_yx(feature, geometry, cell_strides or {}))
+
+
+def combined(maps: Sequence[OnImage]) -> OnImage:
+    """Returns one map of the maps of a target's parts: each divided by its own maximum, then the highest at each pixel.
+
+    ODAM (Zhao and Chan, ICLR 2023) explains the four sides of a box one by one and stretches each map by itself; its
+    authors' code shows them side by side, so the maximum is this project's choice. A single map is returned as it is.
+    The level shares are the parts' means; parts without a map are left out.
+    """
+    shown = [of_part for of_part in maps if of_part[2] is MapStatus.OK]
+    if len(maps) == 1 or not shown:
+        return maps[0]
+    heatmap = np.maximum.reduce([heatmap / heatmap.max() for heatmap, _, _ in shown])
+    per_level = zip(*(levels for _, levels, _ in shown))
+    levels = tuple(
+        dataclasses.replace(of_level[0], share=float(np.mean([level.share for level in of_level])))
+        for of_level in per_level
     )
+    return heatmap, levels, MapStatus.OK
 
 
-def _grid_map(feature: FeatureMap, method: Method) -> np.ndarray:
-    if feature.gradients is None:
-        return np.zeros(feature.grid_hw)
-    return method(feature.activations, feature.gradients)
+def _inputs(feature: FeatureMap, method: Method) -> tuple[np.ndarray | float, ...]:
+    """Returns what the method's function is called with; nothing for a feature map that takes no part."""
+    if method.needs is Needs.MASKS:
+        raise ValueError(f"method {method.name!r} makes its map from masked images, not from feature maps")
+    if method.levels is Levels.OWN and not feature.is_own_level:
+        return ()
+    wanted: dict[Needs, tuple[np.ndarray | float | None, ...]] = {
+        Needs.ACTIVATIONS: (feature.activations,),
+        Needs.GRADIENTS: (feature.activations, feature.gradients),
+        Needs.CHANNEL_SCORES: (feature.activations, feature.channel_scores),
+        Needs.ABLATED_SCORES: (feature.activations, feature.score, feature.channel_scores),
+    }
+    given = tuple(value for value in wanted[method.needs] if value is not None)
+    return given if len(given) == len(wanted[method.needs]) else ()
 
 
-def _status(features: Sequence[FeatureMap], grid_maps: Sequence[np.ndarray], heatmap: np.ndarray) -> MapStatus:
-    gradients = [feature.gradients for feature in features if feature.gradients is not None]
-    if not gradients:
+def _status(
+    method: Method,
+    inputs: Sequence[tuple[np.ndarray | float, ...]],
+    grid_maps: Sequence[np.ndarray],
+    heatmap: np.ndarray,
+) -> MapStatus:
+    used = [given for given in inputs if given]
+    if not used:
         return MapStatus.NO_PATH
-    if not any(gradient.any() for gradient in gradients):
+    if method.needs is Needs.GRADIENTS and not any(np.any(gradients) for _, gradients in used):
         return MapStatus.ZERO_GRADIENT
     if not any(grid_map.any() for grid_map in grid_maps):
         return MapStatus.NEGATIVE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +10,35 @@ from pathlib import Path
 
 import numpy as np
 
-from ppdet_cam.config import DEFAULT_LAYER, DEFAULT_METHOD, DEFAULT_THRESHOLD
+from ppdet_cam.boxes import AskedBox, Scene, Selection, asked_box, judge
+from ppdet_cam.building import build_detector, weights_of
+from ppdet_cam.config import DEFAULT_BATCH, DEFAULT_LAYER, DEFAULT_METHOD, DEFAULT_SEED, DEFAULT_THRESHOLD, Question
 from ppdet_cam.detector import Detector, ForwardPass
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.evidence import map_on_image
+from ppdet_cam.evidence import combined, map_on_image
+from ppdet_cam.extractors.base import KeptRow
 from ppdet_cam.gradients import image_features, roi_features
 from ppdet_cam.images import frame_from_array, read_image
-from ppdet_cam.methods import methods
-from ppdet_cam.places import find_file
+from ppdet_cam.layer_names import parse_layers
+from ppdet_cam.methods import Method, Needs, methods
+from ppdet_cam.perturbation import Progress, black_box_maps, silent, with_channel_scores
 from ppdet_cam.projection import box_on_original
-from ppdet_cam.settings import merge, parse_overrides, read_settings
-from ppdet_cam.structures import Detection, Explanation, FeatureMap, Frame, ImageResult
-from ppdet_cam.workspace import check_overrides
+from ppdet_cam.structures import (
+    Answer,
+    Detection,
+    Explanation,
+    FeatureMap,
+    Frame,
+    ImageResult,
+    LevelShare,
+    MapStatus,
+    Quantity,
+)
+from ppdet_cam.targets import DEFAULT_TARGET, Target, parse_target
+from ppdet_cam.truth import TrueBox, match, missed
+
+# Boxes to ask about from Python: (left, top, right, bottom), or with a class name or id behind them.
+Box = Sequence["float | str"]
 
 
 @dataclass(frozen=True)
@@ -30,12 +48,31 @@ class ExplanationStream:
     Attributes:
         frame: the image.
         detections: every row that the detector gave.
-        explanations: yields one per box above the threshold, in the detector's order.
+        explanations: yields one per chosen detection, in the detector's order, then one per box asked about.
     """
 
     frame: Frame
     detections: tuple[Detection, ...]
     explanations: Iterator[Explanation]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A box to explain; without a candidate there is nothing to explain, and that is said."""
+
+    detection: Detection
+    kept: KeptRow | None
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True)
+class _Map:
+    """What came of one box, without the box."""
+
+    heatmap: np.ndarray
+    levels: tuple[LevelShare, ...]
+    status: MapStatus
+    roi_xyxy: tuple[float, float, float, float] | None = None
 
 
 class Explainer:
@@ -56,32 +93,55 @@ class Explainer:
         *,
         layers: str | Sequence[str] = (DEFAULT_LAYER,),
         method: str = DEFAULT_METHOD,
+        target: str = DEFAULT_TARGET,
         draw_threshold: float = DEFAULT_THRESHOLD,
+        top_k: int | None = None,
+        classes: Sequence[str | int] = (),
+        samples: int | None = None,
+        seed: int = DEFAULT_SEED,
+        batch: int = DEFAULT_BATCH,
+        progress: Progress = silent,
     ) -> None:
-        """Prepares explanations.
+        """Prepares explanations; each of these can be asked for otherwise when an image is explained.
 
         Args:
             detector: the model, with its weights loaded.
-            layers: dotted path, or several, of the layers to look at together.
+            layers: dotted path, or several, of the layers to look at together; "@LEVEL" behind one picks a level.
             method: name of the CAM method.
+            target: name of the number that is explained: "class", "logit", "box:left", "contrast:dog", ...
             draw_threshold: boxes with a lower score are not explained.
+            top_k: only so many boxes with the highest scores.
+            classes: only boxes of these classes, by name or id.
+            samples: for perturbation methods, how many masks, or channels at most.
+            seed: of random masks.
+            batch: how many altered images or features run at once.
+            progress: shows how far a perturbation method is: (values, how many, what they are) -> the same values.
 
         Raises:
             LayerError: a path names no layer.
-            UnknownNameError: no such method.
-            ConfigError: no layer, or a threshold outside 0 to 1.
+            UnknownNameError: no such method, target or class.
+            ConfigError: no layer, a number outside its range, or a target that this detector has not.
         """
-        layers = (layers,) if isinstance(layers, str) else tuple(layers)
-        if not layers or not all(isinstance(path, str) for path in layers):
-            raise ConfigError(f"layers must be dotted paths such as '{DEFAULT_LAYER}', not {layers!r}")
-        if not 0.0 <= draw_threshold <= 1.0:
-            raise ConfigError(f"draw_threshold must lie between 0 and 1, not {draw_threshold}")
         self.detector = detector
-        self.layers = layers
-        self.method = method
-        self.draw_threshold = draw_threshold
-        self._method = methods.get(method)
-        self._image_layers, self._roi_layers = detector.layers(self.layers)
+        self.progress = progress
+        self.question = Question(
+            layers=_texts(layers, "layers"),
+            method=method,
+            target=target,
+            selection=Selection(draw_threshold, top_k, _texts(classes, "classes")),
+            samples=samples,
+            seed=seed,
+            batch=batch,
+        )
+        self.check(self.question)
+
+    @classmethod
+    def of_question(cls, detector: Detector, question: Question, *, progress: Progress = silent) -> Explainer:
+        """Returns an explainer that asks a question."""
+        explainer = cls.__new__(cls)
+        explainer.detector, explainer.question, explainer.progress = detector, question, progress
+        explainer.check(question)
+        return explainer
 
     @classmethod
     def from_config(
@@ -92,6 +152,7 @@ class Explainer:
         layers: str | Sequence[str] = (DEFAULT_LAYER,),
         overrides: Sequence[str] | Mapping[str, object] = (),
         method: str = DEFAULT_METHOD,
+        target: str = DEFAULT_TARGET,
         draw_threshold: float = DEFAULT_THRESHOLD,
     ) -> Explainer:
         """Returns an explainer for a ppdet config, with its weights loaded.
@@ -102,88 +163,270 @@ class Explainer:
             layers: dotted path, or several, of the layers to look at together.
             overrides: as ppdet's `-o`: "key=value" strings, or a mapping.
             method: name of the CAM method.
+            target: name of the number that is explained.
             draw_threshold: boxes with a lower score are not explained.
 
         Raises:
             ConfigError, WeightsError, LayerError, UnknownNameError, GeometryError: what was wrong is in the message.
         """
         detector, settings = build_detector(config, overrides=overrides)
-        explainer = cls(detector, layers=layers, method=method, draw_threshold=draw_threshold)
+        explainer = cls(detector, layers=layers, method=method, target=target, draw_threshold=draw_threshold)
         detector.load_weights(weights_of(settings, weights))
         return explainer
 
-    def __call__(self, image: str | Path | np.ndarray | Frame) -> ImageResult:
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers looked at, as they were named."""
+        return self.question.layers
+
+    @property
+    def method(self) -> str:
+        """Name of the CAM method."""
+        return self.question.method
+
+    def check(self, question: Question) -> None:
+        """Checks a question before any image is read.
+
+        Raises:
+            LayerError, UnknownNameError, ConfigError: it fits no image of this detector.
+        """
+        self.detector.layers(list(parse_layers(question.layers)))
+        target = self._target(question)
+        if methods.get(question.method).needs is Needs.MASKS and target.name != DEFAULT_TARGET:
+            raise ConfigError(
+                f"--method {question.method} sees the detector as a black box and explains box and class together, "
+                f"so --target must be {DEFAULT_TARGET!r}, not {target.name!r}"
+            )
+        question.selection.class_ids(self.detector.class_names)
+
+    def __call__(
+        self,
+        image: str | Path | np.ndarray | Frame,
+        *,
+        layers: str | Sequence[str] | None = None,
+        method: str | None = None,
+        target: str | None = None,
+        draw_threshold: float | None = None,
+        top_k: int | None = None,
+        classes: Sequence[str | int] | None = None,
+        box_index: Sequence[int] = (),
+        boxes: Sequence[Box] = (),
+        true_boxes: Sequence[TrueBox] = (),
+    ) -> ImageResult:
         """Returns all explanations of one image.
 
         Args:
             image: a file, or a uint8 array [H, W, 3] in RGB (or grayscale [H, W], RGBA [H, W, 4]), or a frame.
+            layers, method, target, draw_threshold, top_k, classes: as for the explainer itself, for this image only.
+            box_index: exactly these rows of the detector's output.
+            boxes: boxes to ask about instead of the detections: (left, top, right, bottom) in pixels of the image, or
+                the same with a class name or id behind them.
+            true_boxes: objects of the image; those that no detection found are asked about as well.
 
         Raises:
             ImageError: not an image.
             LayerError: a layer gives no feature map.
+            ConfigError, UnknownNameError: something asked for is not there.
         """
+        question = self._changed(layers, method, target, draw_threshold, top_k, classes, box_index, boxes)
         started = time.perf_counter()
-        stream = self.stream(image)
+        stream = self.stream(image, question=question, true_boxes=true_boxes)
         detected = time.perf_counter()
         explanations = tuple(stream.explanations)
         seconds = {"detect": detected - started, "explain": time.perf_counter() - detected}
         return ImageResult(stream.frame, stream.detections, explanations, seconds)
 
-    def stream(self, image: str | Path | np.ndarray | Frame) -> ExplanationStream:
-        """Returns the detections, and the explanations one at a time: for images with many boxes."""
+    def stream(
+        self,
+        image: str | Path | np.ndarray | Frame,
+        *,
+        question: Question | None = None,
+        true_boxes: Sequence[TrueBox] = (),
+    ) -> ExplanationStream:
+        """Returns the detections, and the explanations one at a time: for images with many boxes.
+
+        Args:
+            image: as for a call.
+            question: what to ask; by default what the explainer was made for.
+            true_boxes: as for a call.
+        """
+        question = question or self.question
+        self.check(question)
         frame = _frame(image)
-        forward = self.detector.forward(frame, self._image_layers)
-        for path in self._image_layers:
-            forward.capture.feature_maps(path)
-        chosen = [detection for detection in forward.detections if detection.score >= self.draw_threshold]
-        return ExplanationStream(frame, forward.detections, self._explanations(forward, chosen))
+        wanted = parse_layers(question.layers)
+        image_layers, _ = self.detector.layers(list(wanted))
+        target = self._target(question)
+        forward = self.detector.forward(frame, image_layers, boxes=target.quantity is Quantity.BOXES)
+        for path in image_layers:
+            forward.capture.chosen(path, wanted[path])
+        subjects = self._subjects(forward, question, true_boxes)
+        explanations = self._explanations(frame, forward, question, target, subjects)
+        return ExplanationStream(frame, forward.detections, explanations)
 
-    def _explanations(self, forward: ForwardPass, chosen: Sequence[Detection]) -> Iterator[Explanation]:
-        rois: Iterator[list[FeatureMap]] = iter(())
-        if self._roi_layers and chosen:
-            rois = roi_features(forward, self._roi_layers, chosen)
-        for detection in chosen:
-            features = image_features(forward, list(self._image_layers), detection) if self._image_layers else []
-            yield self._explanation(detection, features + next(rois, []), forward)
+    def _target(self, question: Question) -> Target:
+        return parse_target(
+            question.target,
+            self.detector.class_names,
+            known=self.detector.extractor.quantities,
+            detector=self.detector.name,
+        )
 
-    def _explanation(self, detection: Detection, features: Sequence[FeatureMap], forward: ForwardPass) -> Explanation:
-        heatmap, levels, status = map_on_image(
-            features, self._method, forward.geometry, cell_strides=forward.cell_strides
+    def _changed(
+        self,
+        layers: str | Sequence[str] | None,
+        method: str | None,
+        target: str | None,
+        draw_threshold: float | None,
+        top_k: int | None,
+        classes: Sequence[str | int] | None,
+        box_index: Sequence[int],
+        boxes: Sequence[Box],
+    ) -> Question:
+        before = self.question
+        selection = dataclasses.replace(
+            before.selection,
+            draw_threshold=before.selection.draw_threshold if draw_threshold is None else draw_threshold,
+            top_k=before.selection.top_k if top_k is None else top_k,
+            classes=before.selection.classes if classes is None else _texts(classes, "classes"),
+            box_index=tuple(box_index),
         )
-        rois = [feature.roi_xyxy for feature in features if feature.roi_xyxy is not None]
-        return Explanation(
-            detection=detection,
-            method=self.method,
-            layers=self.layers,
-            levels=levels,
-            heatmap=heatmap,
-            status=status,
-            box_xyxy_roi=box_on_original(rois[0], forward.geometry) if rois else None,
+        return dataclasses.replace(
+            before,
+            layers=before.layers if layers is None else _texts(layers, "layers"),
+            method=method or before.method,
+            target=target or before.target,
+            selection=selection,
+            boxes=tuple(_asked(box, position) for position, box in enumerate(boxes)) or before.boxes,
         )
+
+    def _subjects(self, forward: ForwardPass, question: Question, true_boxes: Sequence[TrueBox]) -> list[_Subject]:
+        subjects = []
+        if not question.boxes:
+            chosen = question.selection.choose(forward.detections, self.detector.class_names)
+            subjects = [_Subject(detection, forward.kept[detection.index]) for detection in chosen]
+        asked = [(box, frozenset[int]()) for box in question.boxes]
+        threshold = question.selection.draw_threshold
+        matches = match([d for d in forward.detections if d.score >= threshold], true_boxes)
+        claimed = frozenset(found.index for found in matches)
+        asked += [(box.asked(), claimed) for box in missed(true_boxes, matches)]
+        if asked:
+            scene = self._scene(forward, threshold)
+            for box, taken in asked:
+                judgement = judge(box, scene, claimed=taken)
+                detection = judgement.detection
+                kept = None if judgement.row is None else KeptRow(judgement.row, detection.class_id, detection.score)
+                subjects.append(_Subject(detection, kept, judgement.answer))
+        return subjects
+
+    def _scene(self, forward: ForwardPass, draw_threshold: float) -> Scene:
+        nms, proposals = self.detector.nms_settings, forward.extractor.proposals(forward.watch)
+        return Scene(
+            candidates=forward.candidates(),
+            detections=forward.detections,
+            rows={index: kept.row for index, kept in forward.kept.items()},
+            class_names=self.detector.class_names,
+            draw_threshold=draw_threshold,
+            nms_score_threshold=nms.score_threshold,
+            nms_iou=nms.iou_threshold,
+            proposals_xyxy=None
+            if proposals is None
+            else np.array([box_on_original(tuple(box), forward.geometry) for box in proposals]),
+        )
+
+    def _explanations(
+        self,
+        frame: Frame,
+        forward: ForwardPass,
+        question: Question,
+        target: Target,
+        subjects: Sequence[_Subject],
+    ) -> Iterator[Explanation]:
+        method = methods.get(question.method)
+        candidates = [subject.kept for subject in subjects if subject.kept is not None]
+        explained = self._black_box if method.needs is Needs.MASKS else self._from_features
+        maps = explained(frame, forward, question, target, candidates) if candidates else iter(())
+        for subject in subjects:
+            found = _nothing(frame) if subject.kept is None else next(maps)
+            yield Explanation(
+                detection=subject.detection,
+                method=question.method,
+                layers=() if method.needs is Needs.MASKS else question.layers,
+                levels=found.levels,
+                heatmap=found.heatmap,
+                status=found.status,
+                box_xyxy_roi=found.roi_xyxy,
+                target=target.name,
+                answer=subject.answer,
+            )
+
+    def _black_box(
+        self,
+        frame: Frame,
+        forward: ForwardPass,
+        question: Question,
+        target: Target,
+        kept: Sequence[KeptRow],
+    ) -> Iterator[_Map]:
+        for heatmap in black_box_maps(self.detector, frame, forward, question, kept, progress=self.progress):
+            status = MapStatus.OK if heatmap.any() else MapStatus.NEGATIVE
+            yield _Map(heatmap, (), status)
+
+    def _from_features(
+        self,
+        frame: Frame,
+        forward: ForwardPass,
+        question: Question,
+        target: Target,
+        kept: Sequence[KeptRow],
+    ) -> Iterator[_Map]:
+        method, wanted = methods.get(question.method), parse_layers(question.layers)
+        image_layers, roi_layers = self.detector.layers(list(wanted))
+        levels = {path: forward.capture.chosen(path, wanted[path]) for path in image_layers}
+        rois: Iterator[list[list[FeatureMap]]] = iter(())
+        if roi_layers:
+            rois = roi_features(forward, roi_layers, wanted, kept, target)
+        for box in kept:
+            no_features: list[list[FeatureMap]] = [[] for _ in target.parts]
+            per_part = (
+                image_features(forward, levels, box, target, gradients=method.needs is Needs.GRADIENTS)
+                if levels
+                else no_features
+            )
+            per_part = [image + roi for image, roi in zip(per_part, next(rois, no_features))]
+            if method.needs.is_per_channel:
+                per_part = with_channel_scores(
+                    self.detector, frame, forward, question, target, box, per_part, progress=self.progress
+                )
+            yield _mapped(per_part, method, forward)
+
+
+def _mapped(per_part: Sequence[Sequence[FeatureMap]], method: Method, forward: ForwardPass) -> _Map:
+    """Returns the map of one box; the parts of its target are combined."""
+    maps = [
+        map_on_image(features, method, forward.geometry, cell_strides=forward.cell_strides) for features in per_part
+    ]
+    rois = [feature.roi_xyxy for feature in per_part[0] if feature.roi_xyxy is not None]
+    return _Map(*combined(maps), box_on_original(rois[0], forward.geometry) if rois else None)
+
+
+def _nothing(frame: Frame) -> _Map:
+    return _Map(np.zeros(frame.original_hw, np.float32), (), MapStatus.NO_CANDIDATE)
+
+
+def _texts(values: str | Sequence[str | int], what: str) -> tuple[str, ...]:
+    texts = (values,) if isinstance(values, str) else tuple(values)
+    if not all(isinstance(text, (str, int)) for text in texts) or (what == "layers" and not texts):
+        example = f"dotted paths such as '{DEFAULT_LAYER}'" if what == "layers" else "names or ids"
+        raise ConfigError(f"{what} must be {example}, not {values!r}")
+    return tuple(str(text) for text in texts)
+
+
+def _asked(box: Box, position: int) -> AskedBox:
+    numbers, rest = [float(value) for value in box[:4]], box[4:]
+    return asked_box(numbers, str(rest[0]) if rest else None, name=f"box_{position}")
 
 
 def _frame(image: str | Path | np.ndarray | Frame) -> Frame:
     if isinstance(image, Frame):
         return image
     return frame_from_array(image) if isinstance(image, np.ndarray) else read_image(Path(image))
-
-
-def build_detector(
-    config: str | Path, *, overrides: Sequence[str] | Mapping[str, object] = ()
-) -> tuple[Detector, dict[str, object]]:
-    """Returns a config's detector, without its weights, and the merged settings."""
-    file_settings = read_settings(find_file(Path(config)))
-    changes = dict(overrides) if isinstance(overrides, Mapping) else parse_overrides(overrides)
-    check_overrides(changes, file_settings)
-    settings = merge(file_settings, changes)
-    return Detector(settings), settings
-
-
-def weights_of(settings: Mapping[str, object], weights: str | Path | None) -> str:
-    """Returns the weights asked for, or else the config's own."""
-    chosen = weights if weights is not None else settings.get("weights")
-    if isinstance(chosen, (str, Path)) and str(chosen):
-        return str(chosen) if "://" in str(chosen) else str(find_file(Path(chosen)))
-    if chosen:
-        raise ConfigError(f"weights must be a file or a URL, not {chosen!r}. Give them: -o weights=<file>.pdparams")
-    raise ConfigError(f"config {settings.get('filename')!r} names no weights. Give them: -o weights=<file>.pdparams")

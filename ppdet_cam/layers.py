@@ -7,16 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ppdet_cam.explainer import build_detector
+from ppdet_cam.building import build_detector
 from ppdet_cam.images import read_image
 from ppdet_cam.projection import nominal_stride
 from ppdet_cam.structures import Frame
+from ppdet_cam.tables import aligned
 
 BLANK_HW = (480, 640)
 
 
 def layer_table(config: Path, overrides: Sequence[str], *, image: Path | None = None) -> str:
-    """Returns a line per layer that can be captured: path, type, output shapes, stride.
+    """Returns a line per layer that can be captured, and which one is recommended.
+
+    Columns: path, type, output shapes, stride, whether gradients of the class scores reach it. A method that needs
+    gradients has nothing to show at a layer that they do not reach.
 
     Args:
         config: a ppdet config; its weights are not loaded.
@@ -25,10 +29,13 @@ def layer_table(config: Path, overrides: Sequence[str], *, image: Path | None = 
     """
     detector, _ = build_detector(config, overrides=overrides)
     frame = read_image(image) if image else Frame(np.full((*BLANK_HW, 3), 127, np.uint8))
-    rows = [("layer", "type", "output [C, h, w]", "stride")]
-    for layer in detector.feature_layers(frame):
+    rows = [("layer", "type", "output [C, h, w]", "stride", "gradients")]
+    layers = detector.feature_layers(frame)
+    for layer in layers:
         shapes = " ".join("x".join(map(str, shape[1:])) for shape in layer.shapes)
         strides = {f"{nominal_stride(layer.padded_hw[0], shape[2]):g}": None for shape in layer.shapes}
-        rows.append((layer.path, layer.kind, shapes, "per RoI" if layer.per_roi else " ".join(strides)))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[3]]) for row in rows)
+        stride = "per RoI" if layer.per_roi else " ".join(strides)
+        rows.append((layer.path, layer.kind, shapes, stride, "yes" if layer.reached else "no"))
+    there = {layer.path for layer in layers}
+    advice = [f"recommended: {path} ({why})" for path, why in detector.extractor.recommended_layers if path in there]
+    return "\n".join([aligned(rows), *advice])

@@ -40,7 +40,7 @@ class Detection:
     """One row of the detector's own output.
 
     Attributes:
-        index: the row's position in that output.
+        index: the row's position in that output; -1 for a candidate that was no detection.
         class_id: the class as the detector prints it.
         class_name: its name.
         score: the class score, 0 to 1.
@@ -71,6 +71,48 @@ class ImageGeometry:
     offset_yx: tuple[float, float] = (0.0, 0.0)
 
 
+class Quantity(enum.Enum):
+    """What a head may say of a candidate."""
+
+    PROBABILITIES = "class probabilities"
+    LOGITS = "class logits"
+    BOXES = "box"
+    OBJECTNESS = "objectness"
+    QUALITY = "quality (IoU)"
+
+
+@dataclass(frozen=True)
+class HeadOutputs:
+    """What a head says of K candidates. The arrays are numpy's, or paddle's with their graph.
+
+    Attributes:
+        probabilities: [K, classes], the class scores as the detector prints them.
+        logits: [K, classes], what sigmoid or softmax is taken of.
+        boxes_xyxy: [K, classes or 1, 4], network input pixels; None where not asked for.
+        objectness: [K], 0 to 1; None where the head has none.
+        quality: [K], the predicted IoU with the object, 0 to 1; None where the head has none.
+    """
+
+    probabilities: np.ndarray
+    logits: np.ndarray
+    boxes_xyxy: np.ndarray | None = None
+    objectness: np.ndarray | None = None
+    quality: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Every box of one image before NMS.
+
+    Attributes:
+        boxes_xyxy: float32 [M, classes or 1, 4], original pixels.
+        scores: float32 [M, classes].
+    """
+
+    boxes_xyxy: np.ndarray
+    scores: np.ndarray
+
+
 class FeatureKind(enum.Enum):
     """What the rows of a captured tensor are."""
 
@@ -89,6 +131,10 @@ class FeatureMap:
         activations: float [C, h, w].
         gradients: float [C, h, w], d score / d activations; None when no path leads from here to the score.
         roi_xyxy: for a RoI, the proposal in network input pixels.
+        is_own_level: whether the head made the box from a grid of this size, or, among a layer's grids, from the one
+            closest to it in size.
+        channel_scores: float [C], the score with each channel altered in turn; None unless the method asks for it.
+        score: of the image as it is, to compare those with; None unless the method asks for it.
     """
 
     layer: str
@@ -97,6 +143,9 @@ class FeatureMap:
     activations: np.ndarray
     gradients: np.ndarray | None
     roi_xyxy: tuple[float, float, float, float] | None = None
+    is_own_level: bool = True
+    channel_scores: np.ndarray | None = None
+    score: float | None = None
 
     @property
     def grid_hw(self) -> tuple[int, int]:
@@ -113,6 +162,7 @@ class MapStatus(enum.Enum):
     NEGATIVE = "no positive evidence: every weighted activation is zero or negative"
     NOT_FINITE = "the gradients or activations are not finite"
     OUTSIDE = "no evidence falls on the image"
+    NO_CANDIDATE = "the detector has no candidate at this place"
 
 
 @dataclass(frozen=True)
@@ -134,9 +184,42 @@ class LevelShare:
     share: float
 
 
+class Verdict(enum.Enum):
+    """What became of a box that was asked about."""
+
+    FOUND = "found"
+    SUPPRESSED = "suppressed by NMS"
+    LIMITED = "left out by NMS's limits"
+    LOW_SCORE = "scored too low"
+    NO_CANDIDATE = "no candidate there"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the detector made of a box that was drawn by hand or taken from ground truth.
+
+    Attributes:
+        name: file stem of what is written about it: "box_0", or "gt_17" for an annotation's id.
+        box_xyxy: the box asked about, original pixels.
+        class_name: the class asked about, None for any.
+        verdict: what became of it.
+        words: the verdict in one sentence, with its numbers.
+        iou: of the best candidate with the box, 0 to 1.
+        other_index: the detection that found it, or that suppressed it; None for other verdicts.
+    """
+
+    name: str
+    box_xyxy: tuple[float, float, float, float]
+    class_name: str | None
+    verdict: Verdict
+    words: str
+    iou: float
+    other_index: int | None = None
+
+
 @dataclass(frozen=True)
 class Explanation:
-    """Why the detector drew one box.
+    """Why the detector drew one box, or what it saw in a box that was asked about.
 
     Attributes:
         detection: the box.
@@ -146,6 +229,8 @@ class Explanation:
         heatmap: float32 [H, W], >= 0, original pixels, raw (evidence per original pixel; not normalised).
         status: OK, or why the map is empty (then the heatmap is all zero).
         box_xyxy_roi: for RoI features, the proposal that was pooled, in original pixels.
+        target: name of the number that is explained: "class", "box:left", "contrast:dog", ...
+        answer: for a box that was asked about, what became of it; `detection` is then its best candidate.
     """
 
     detection: Detection
@@ -155,6 +240,13 @@ class Explanation:
     heatmap: np.ndarray
     status: MapStatus
     box_xyxy_roi: tuple[float, float, float, float] | None = None
+    target: str = "class"
+    answer: Answer | None = None
+
+    @property
+    def name(self) -> str:
+        """File stem of what is written about it: the detection's index, or the name of the box asked about."""
+        return self.answer.name if self.answer else str(self.detection.index)
 
 
 @dataclass(frozen=True)

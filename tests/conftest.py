@@ -35,7 +35,7 @@ def detector_of(photo: Frame):
         if name not in built:
             from seeded_weights import seed_detector
 
-            from ppdet_cam.explainer import build_detector
+            from ppdet_cam.building import build_detector
 
             family = FAMILIES[name]
             detector, _ = build_detector(ROOT / family.config, overrides=family.overrides)

@@ -10,7 +10,7 @@ from PIL import Image
 from ppdet_cam import Explainer
 from ppdet_cam.evidence import map_on_image
 from ppdet_cam.images import read_image
-from ppdet_cam.methods import gradcam
+from ppdet_cam.methods import methods
 from ppdet_cam.structures import FeatureKind, FeatureMap, Frame
 
 # family -> reader: resize to 320x320 / keep the ratio and pad to 32 / the image's own size / resize to 300x300
@@ -57,7 +57,9 @@ def test_planted_impulse_peaks_at_its_cell(detector_of, name, original_hw):
             centre = [(index + 0.5) * length / scale for index, length, scale in zip(cell, cell_yx, geometry.scale_yx)]
             if any(place >= side for place, side in zip(centre, original_hw)):
                 continue  # in the padding, or beyond the image's end
-            heatmap, _, _ = map_on_image([impulse(grid_hw, cell)], gradcam, geometry, cell_strides=forward.cell_strides)
+            heatmap, _, _ = map_on_image(
+                [impulse(grid_hw, cell)], methods.get("gradcam"), geometry, cell_strides=forward.cell_strides
+            )
             found = peak_centre(heatmap)
             assert found == pytest.approx(centre, abs=0.5 + 1e-6), (grid_hw, cell)
             checked += 1
@@ -87,7 +89,7 @@ def test_network_input_shows_the_original_where_the_map_says(detector_of, name):
         shown_x, shown_y = ((patch - plain) / (full - plain) * 200)[:2] + 0.5
         heatmap, _, _ = map_on_image(
             [impulse((geometry.padded_hw[0] // stride, geometry.padded_hw[1] // stride), cell)],
-            gradcam,
+            methods.get("gradcam"),
             geometry.__class__(
                 geometry.original_hw, (grid_hw[0] * stride, grid_hw[1] * stride), geometry.scale_yx, geometry.offset_yx
             ),

@@ -17,7 +17,7 @@ import train
 from conftest import ROOT
 from runs import contents
 
-from ppdet_cam.explainer import build_detector
+from ppdet_cam.building import build_detector
 from ppdet_cam.images import read_image
 from ppdet_cam.structures import Frame
 

@@ -51,7 +51,7 @@ def fill_cache(workplace):
     def fill(options: dict[str, str]) -> Path:
         from seeded_weights import seed_detector
 
-        from ppdet_cam.explainer import build_detector
+        from ppdet_cam.building import build_detector
         from ppdet_cam.images import read_image
 
         path = workplace / "home/.cache/paddle/weights" / options["weights"].rpartition("/")[2]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from ppdet_cam.evidence import map_on_image
-from ppdet_cam.methods import gradcam
+from ppdet_cam.methods import Method, methods
 from ppdet_cam.projection import GridPlacement, project
 from ppdet_cam.structures import FeatureKind, FeatureMap, ImageGeometry, LevelShare, MapStatus
 
+GRADCAM = methods.get("gradcam")
 PLAIN = ImageGeometry(original_hw=(8, 8), padded_hw=(8, 8), scale_yx=(1.0, 1.0))
 TWICE = ImageGeometry(original_hw=(40, 60), padded_hw=(80, 120), scale_yx=(2.0, 2.0))
 
@@ -33,8 +36,10 @@ FINE = constant_feature(4, 1.0, 1.0)  # 16 cells of evidence 1
 COARSE = constant_feature(2, 2.0, 6.0, level=1)  # 4 cells of evidence 12
 
 
-def assert_blank(features: list[FeatureMap], status: MapStatus, geometry: ImageGeometry = PLAIN) -> None:
-    heatmap, shares, found = map_on_image(features, gradcam, geometry)
+def assert_blank(
+    features: list[FeatureMap], status: MapStatus, geometry: ImageGeometry = PLAIN, method: Method = GRADCAM
+) -> None:
+    heatmap, shares, found = map_on_image(features, method, geometry)
     assert found is status
     assert heatmap.shape == geometry.original_hw
     assert heatmap.dtype == np.float32
@@ -44,7 +49,7 @@ def assert_blank(features: list[FeatureMap], status: MapStatus, geometry: ImageG
 
 def test_map_on_image_shares_follow_the_sums_over_the_cells() -> None:
     """Sums of 16 and 48 are shares of 1/4 and 3/4, told with grid and stride."""
-    _, shares, status = map_on_image([FINE, COARSE], gradcam, PLAIN)
+    _, shares, status = map_on_image([FINE, COARSE], GRADCAM, PLAIN)
     assert status is MapStatus.OK
     assert shares == (
         LevelShare("model.neck", 0, (4, 4), (2.0, 2.0), 0.25),
@@ -54,7 +59,7 @@ def test_map_on_image_shares_follow_the_sums_over_the_cells() -> None:
 
 def test_map_on_image_adds_the_levels_densities() -> None:
     """16 / 64 and 48 / 64 per pixel add up to 1 between the outer cell centres of both grids."""
-    heatmap, _, _ = map_on_image([FINE, COARSE], gradcam, PLAIN)
+    heatmap, _, _ = map_on_image([FINE, COARSE], GRADCAM, PLAIN)
     assert heatmap.dtype == np.float32
     np.testing.assert_allclose(heatmap[2:6, 2:6], 1.0, rtol=1e-6)
 
@@ -68,12 +73,12 @@ def test_map_on_image_is_the_sum_of_the_levels_own_maps() -> None:
         FeatureMap("model.neck", level, FeatureKind.IMAGE, values, np.full_like(values, level + 1.0))
         for level, values in enumerate((fine, coarse))
     ]
-    together, _, _ = map_on_image(features, gradcam, PLAIN)
+    together, _, _ = map_on_image(features, GRADCAM, PLAIN)
     expected = project(fine[0], GridPlacement((0.0, 0.0), (2.0, 2.0)), original_hw=(8, 8))
     expected = expected + project(2.0 * coarse[0], GridPlacement((0.0, 0.0), (4.0, 4.0)), original_hw=(8, 8))
     np.testing.assert_allclose(together, expected, rtol=1e-6)
     for feature in features:
-        alone, _, _ = map_on_image([feature], gradcam, PLAIN)
+        alone, _, _ = map_on_image([feature], GRADCAM, PLAIN)
         expected = expected - alone
     np.testing.assert_allclose(expected, 0.0, atol=1e-6)
 
@@ -82,8 +87,8 @@ def test_map_on_image_is_the_sum_of_the_levels_own_maps() -> None:
 def test_map_on_image_leaves_all_to_the_level_with_evidence(silent: float | None) -> None:
     """A level that has no gradient, or nothing positive, counts 0 while the other carries all."""
     features = [constant_feature(4, 1.0, silent), COARSE]
-    heatmap, shares, status = map_on_image(features, gradcam, PLAIN)
-    alone, _, _ = map_on_image([COARSE], gradcam, PLAIN)
+    heatmap, shares, status = map_on_image(features, GRADCAM, PLAIN)
+    alone, _, _ = map_on_image([COARSE], GRADCAM, PLAIN)
     assert status is MapStatus.OK
     assert [share.share for share in shares] == [0.0, 1.0]
     np.testing.assert_array_equal(heatmap, alone)
@@ -92,13 +97,14 @@ def test_map_on_image_leaves_all_to_the_level_with_evidence(silent: float | None
 def test_map_on_image_takes_layers_of_different_names() -> None:
     """Features of two layers are added and told apart like levels of one."""
     features = [FINE, constant_feature(2, 1.0, 4.0, layer="model.backbone")]
-    _, shares, _ = map_on_image(features, gradcam, PLAIN)
+    _, shares, _ = map_on_image(features, GRADCAM, PLAIN)
     assert [(share.layer, share.share) for share in shares] == [("model.neck", 0.5), ("model.backbone", 0.5)]
 
 
 def test_map_on_image_uses_the_given_method() -> None:
     """What the method returns is what is spread over the image."""
-    _, shares, _ = map_on_image([FINE, COARSE], lambda activations, gradients: activations[0], PLAIN)
+    first_channel = dataclasses.replace(GRADCAM, function=lambda activations, gradients: activations[0])
+    _, shares, _ = map_on_image([FINE, COARSE], first_channel, PLAIN)
     assert [share.share for share in shares] == pytest.approx([16 / 24, 8 / 24])
 
 
@@ -155,7 +161,7 @@ def test_map_on_image_tells_evidence_outside_the_image(roi_xyxy: tuple[float, fl
 
 def test_map_on_image_survives_a_roi_without_area() -> None:
     """A RoI of zero size gives an empty map with a reason, and no NaN."""
-    heatmap, _, status = map_on_image([roi_feature((40.0, 20.0, 40.0, 20.0), np.ones((4, 4)))], gradcam, TWICE)
+    heatmap, _, status = map_on_image([roi_feature((40.0, 20.0, 40.0, 20.0), np.ones((4, 4)))], GRADCAM, TWICE)
     assert status is not MapStatus.OK
     assert (heatmap == 0).all()
 
@@ -164,7 +170,7 @@ def test_map_on_image_puts_a_roi_in_its_place() -> None:
     """The RoI (40, 20, 80, 60) of the input is (20, 10, 40, 30) of the original: bins of 5, and nothing beyond them."""
     activations = np.zeros((4, 4))
     activations[1, 2] = 3.0
-    heatmap, shares, status = map_on_image([roi_feature((40.0, 20.0, 80.0, 60.0), activations)], gradcam, TWICE)
+    heatmap, shares, status = map_on_image([roi_feature((40.0, 20.0, 80.0, 60.0), activations)], GRADCAM, TWICE)
     assert status is MapStatus.OK
     assert shares == (LevelShare("model.bbox_head.head", 0, (4, 4), (10.0, 10.0), 1.0),)
     # bin (1, 2) is centred at y = 10 + 1.5 * 5, x = 20 + 2.5 * 5, and reaches 5 pixels to each side
@@ -176,7 +182,7 @@ def test_map_on_image_puts_a_roi_in_its_place() -> None:
 
 def test_map_on_image_leaves_pixels_away_from_the_roi_empty() -> None:
     """A full RoI reaches half a bin beyond its own border and no further."""
-    heatmap, _, _ = map_on_image([roi_feature((40.0, 20.0, 80.0, 60.0), np.ones((4, 4)))], gradcam, TWICE)
+    heatmap, _, _ = map_on_image([roi_feature((40.0, 20.0, 80.0, 60.0), np.ones((4, 4)))], GRADCAM, TWICE)
     inside = np.zeros(TWICE.original_hw, dtype=bool)
     inside[7:33, 17:43] = True
     assert not heatmap[~inside].any()
@@ -187,7 +193,7 @@ def test_map_on_image_adds_a_roi_to_a_whole_image_level() -> None:
     """An image level and a RoI share one map: 36 + 12 of evidence are 3/4 and 1/4."""
     image = FeatureMap("model.neck", 0, FeatureKind.IMAGE, np.ones((1, 4, 6)), np.full((1, 4, 6), 1.5))
     roi = roi_feature((40.0, 20.0, 80.0, 60.0), np.full((2, 2), 3.0))
-    heatmap, shares, _ = map_on_image([image, roi], gradcam, TWICE)
+    heatmap, shares, _ = map_on_image([image, roi], GRADCAM, TWICE)
     assert [share.share for share in shares] == [0.75, 0.25]
     assert [share.stride_yx for share in shares] == [(20.0, 20.0), (20.0, 20.0)]
     # 1.5 per cell of 10 x 10 pixels; in the middle of the RoI 3 per bin of 10 x 10 on top of it
@@ -202,7 +208,7 @@ def test_map_on_image_takes_the_heads_own_cell_size(cell_strides: dict, stride: 
     activations = np.zeros((1, 19, 19), np.float32)
     activations[0, 18, 18] = 1.0
     feature = FeatureMap("model.backbone", 0, FeatureKind.IMAGE, activations, np.ones_like(activations))
-    heatmap, (share,), _ = map_on_image([feature], gradcam, geometry, cell_strides=cell_strides)
+    heatmap, (share,), _ = map_on_image([feature], GRADCAM, geometry, cell_strides=cell_strides)
     assert share.stride_yx == pytest.approx((stride, stride))
     row, column = np.unravel_index(int(heatmap.argmax()), heatmap.shape)
     assert (row + 0.5, column + 0.5) == pytest.approx((18.5 * stride, 18.5 * stride), abs=0.5 + 1e-6)
@@ -211,7 +217,100 @@ def test_map_on_image_takes_the_heads_own_cell_size(cell_strides: dict, stride: 
 def test_map_on_image_does_not_stretch_a_roi() -> None:
     """The cells of a RoI follow the RoI whatever the head says of a grid of that size."""
     feature = roi_feature((40.0, 20.0, 80.0, 60.0), np.ones((4, 4)))
-    plain, _, _ = map_on_image([feature], gradcam, TWICE)
-    stretched, (share,), _ = map_on_image([feature], gradcam, TWICE, cell_strides={(4, 4): (99.0, 99.0)})
+    plain, _, _ = map_on_image([feature], GRADCAM, TWICE)
+    stretched, (share,), _ = map_on_image([feature], GRADCAM, TWICE, cell_strides={(4, 4): (99.0, 99.0)})
     assert share.stride_yx == (10.0, 10.0)
     np.testing.assert_array_equal(plain, stretched)
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_map_on_image_of_an_own_level_method_leaves_the_other_levels_out(position: int) -> None:
+    """ODAM gives all evidence to the box's own level; the shares of the others are 0, and they are still told."""
+    features = [dataclasses.replace(feature, is_own_level=False) for feature in (FINE, COARSE)]
+    own = features[position] = dataclasses.replace(features[position], is_own_level=True)
+    heatmap, shares, status = map_on_image(features, methods.get("odam"), PLAIN)
+    assert status is MapStatus.OK
+    assert [share.share for share in shares] == [float(position == 0), float(position == 1)]
+    np.testing.assert_array_equal(heatmap, map_on_image([own], methods.get("hirescam"), PLAIN)[0])
+    assert [share.share for share in map_on_image(features, GRADCAM, PLAIN)[1]] == [0.25, 0.75]
+
+
+def test_map_on_image_of_an_own_level_method_without_its_level_has_no_path() -> None:
+    """When the box's own level was not captured, or has no gradient, the others do not stand in for it."""
+    other = dataclasses.replace(FINE, is_own_level=False)
+    assert_blank([other], MapStatus.NO_PATH, method=methods.get("odam"))
+    assert_blank([other, constant_feature(2, 1.0, None)], MapStatus.NO_PATH, method=methods.get("odam"))
+
+
+def test_map_on_image_of_an_own_level_method_looks_at_no_other_level() -> None:
+    """A NaN on a level that takes no part spoils nothing."""
+    spoiled = dataclasses.replace(constant_feature(4, np.nan, 1.0), is_own_level=False)
+    _, shares, status = map_on_image([spoiled, COARSE], methods.get("odam"), PLAIN)
+    assert status is MapStatus.OK
+    assert [share.share for share in shares] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("gradient", [None, 0.0, np.nan])
+def test_map_on_image_of_activations_needs_no_gradients(gradient: float | None) -> None:
+    """Eigen-CAM has a map without a path, with zero gradients, and with ones that are not finite."""
+    _, shares, status = map_on_image([constant_feature(4, 1.0, gradient)], methods.get("eigencam"), PLAIN)
+    assert status is MapStatus.OK
+    assert [share.share for share in shares] == [1.0]
+
+
+def test_map_on_image_of_activations_that_are_zero_is_negative() -> None:
+    """Nothing is active, so nothing is positive; that is no matter of gradients."""
+    assert_blank([constant_feature(4, 0.0, None)], MapStatus.NEGATIVE, method=methods.get("eigencam"))
+
+
+def channels_feature(channel_scores: list[float] | None, score: float | None = None) -> FeatureMap:
+    """Returns a feature map of two channels of 1 x 2 cells, (2, 0) and (0, 4), with scores and without gradients."""
+    activations = np.array([[[2.0, 0.0]], [[0.0, 4.0]]], np.float32)
+    scores = None if channel_scores is None else np.array(channel_scores)
+    return FeatureMap("model.neck", 0, FeatureKind.IMAGE, activations, None, channel_scores=scores, score=score)
+
+
+@pytest.mark.parametrize(
+    ("name", "feature", "expected"),
+    [
+        ("scorecam", channels_feature([np.log(3.0), 0.0]), [[1.5, 1.0]]),  # 3/4 of 2, 1/4 of 4
+        ("ablationcam", channels_feature([0.4, 0.6], score=0.8), [[1.0, 1.0]]),  # 0.4 / 0.8 of 2, 0.2 / 0.8 of 4
+    ],
+)
+def test_map_on_image_of_channel_scores(name: str, feature: FeatureMap, expected: list[list[float]]) -> None:
+    """Methods that weigh channels by scores get them from the feature map, and ask for no gradients."""
+    geometry = ImageGeometry(original_hw=(4, 8), padded_hw=(4, 8), scale_yx=(1.0, 1.0))
+    heatmap, _, status = map_on_image([feature], methods.get(name), geometry)
+    assert status is MapStatus.OK
+    grid = GridPlacement((0.0, 0.0), (4.0, 4.0))
+    np.testing.assert_allclose(heatmap, project(np.array(expected), grid, original_hw=(4, 8)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "feature"),
+    [
+        ("scorecam", channels_feature(None)),
+        ("ablationcam", channels_feature([0.4, 0.6])),
+        ("ablationcam", channels_feature(None, score=0.8)),
+    ],
+)
+def test_map_on_image_without_the_scores_that_a_method_needs_has_no_path(name: str, feature: FeatureMap) -> None:
+    """A level for which no scores were taken counts 0."""
+    assert_blank([feature], MapStatus.NO_PATH, method=methods.get(name))
+
+
+def test_map_on_image_tells_scores_that_are_not_finite() -> None:
+    """A NaN among the scores empties the map."""
+    assert_blank([channels_feature([0.4, np.nan])], MapStatus.NOT_FINITE, method=methods.get("scorecam"))
+    assert_blank([channels_feature([0.4, 0.2], np.inf)], MapStatus.NOT_FINITE, method=methods.get("ablationcam"))
+
+
+def test_map_on_image_tells_scores_that_no_channel_lowers() -> None:
+    """When the score does not fall without any channel, nothing speaks for the box."""
+    assert_blank([channels_feature([0.8, 0.9], 0.8)], MapStatus.NEGATIVE, method=methods.get("ablationcam"))
+
+
+def test_map_on_image_refuses_a_black_box_method() -> None:
+    """D-RISE's map comes from masked images; there is no feature map to make it of."""
+    with pytest.raises(ValueError, match="method 'drise' makes its map from masked images"):
+        map_on_image([FINE], methods.get("drise"), PLAIN)

@@ -9,12 +9,13 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppdet_cam.capture import Watch
-from ppdet_cam.extractors.base import DenseExtractor, KeptRow, extracts, level_of
+from ppdet_cam.extractors.base import DenseExtractor, Source, extracts
+from ppdet_cam.structures import HeadOutputs
 
 
 @extracts("YOLOv3", "PPYOLOE", "PPYOLOEWithAuxHead", head_type="PPYOLOEHead")
 class PPYOLOEExtractor(DenseExtractor):
-    """The score comes from the logits of the box's own level, so the other levels' heads cost nothing."""
+    """Everything comes from the box's own level, so the other levels' heads cost nothing."""
 
     head_name = "yolo_head"
 
@@ -24,14 +25,41 @@ class PPYOLOEExtractor(DenseExtractor):
 
     @property
     def watched(self) -> Sequence[nn.Layer]:
-        return list(self.model.yolo_head.pred_cls)
+        return [*self.model.yolo_head.pred_cls, *self.model.yolo_head.pred_reg]
 
     @property
-    def graph_free(self) -> Sequence[nn.Layer]:
+    def box_branch(self) -> Sequence[nn.Layer]:
         return [*self.model.yolo_head.stem_reg, *self.model.yolo_head.pred_reg]
 
-    def score(self, watch: Watch, kept: KeptRow) -> paddle.Tensor:
-        """Returns sigmoid of the cell's class logit."""
-        logits = [watch.outputs[layer][-1] for layer in self.watched]
-        level, cell = level_of(kept.row, [level_logits.shape[2] * level_logits.shape[3] for level_logits in logits])
-        return F.sigmoid(logits[level].flatten(2)[0, kept.class_id, cell])
+    def level_lengths(self, watch: Watch) -> list[int]:
+        """Returns the number of cells of each level."""
+        return [logits.shape[2] * logits.shape[3] for logits in self._logits(watch)]
+
+    def grid_hw(self, watch: Watch, source: Source) -> tuple[int, int]:
+        """Returns the size of the source's level."""
+        _, _, height, width = self._logits(watch)[source.level].shape
+        return height, width
+
+    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+        """Returns the cells' logits, their sigmoids, and their boxes from the distances' expected values."""
+        grids = self._logits(watch)
+        logits = paddle.stack([grids[source.level][image].flatten(1)[:, source.position] for source in sources])
+        return HeadOutputs(
+            probabilities=F.sigmoid(logits),
+            logits=logits,
+            boxes_xyxy=paddle.stack([self._box(watch, source, image) for source in sources]) if boxes else None,
+        )
+
+    def _logits(self, watch: Watch) -> list[paddle.Tensor]:
+        return [watch.outputs[layer][-1] for layer in self.model.yolo_head.pred_cls]
+
+    def _box(self, watch: Watch, source: Source, image: int) -> paddle.Tensor:
+        """Returns [1, 4]: the cell's centre, less and plus the expected distances of the four sides, in strides."""
+        head = self.model.yolo_head
+        grid = watch.outputs[head.pred_reg[source.level]][-1]
+        bins = grid[image].flatten(1)[:, source.position].reshape([4, head.reg_channels])
+        distances = (F.softmax(bins, axis=-1) * head.proj_conv.weight.flatten()).sum(axis=-1)
+        row, column = divmod(source.position, int(grid.shape[3]))
+        centre = paddle.to_tensor([column, row, column, row], dtype="float32") + head.grid_cell_offset
+        outwards = paddle.to_tensor([-1.0, -1.0, 1.0, 1.0])
+        return ((centre + outwards * distances) * float(head.fpn_strides[source.level])).unsqueeze(0)

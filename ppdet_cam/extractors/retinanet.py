@@ -7,14 +7,16 @@ from collections.abc import Sequence
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
+from ppdet.modeling.bbox_utils import delta2bbox
 
 from ppdet_cam.capture import Watch
-from ppdet_cam.extractors.base import DenseExtractor, KeptRow, extracts, level_of
+from ppdet_cam.extractors.base import DenseExtractor, Source, extracts
+from ppdet_cam.structures import HeadOutputs
 
 
 @extracts("RetinaNet", head_type="RetinaHead")
 class RetinaNetExtractor(DenseExtractor):
-    """The score comes from the logits of the box's own level; its top-k is done once more to find the anchor."""
+    """Everything comes from the box's own level; its top-k is done once more to find the anchor."""
 
     head_name = "head"
 
@@ -27,20 +29,54 @@ class RetinaNetExtractor(DenseExtractor):
         return [self.model.head]
 
     @property
-    def graph_free(self) -> Sequence[nn.Layer]:
+    def box_branch(self) -> Sequence[nn.Layer]:
         return [self.model.head.retina_reg]
 
-    def score(self, watch: Watch, kept: KeptRow) -> paddle.Tensor:
-        """Returns sigmoid of the anchor's class logit."""
-        head = self.model.head
-        level_logits, _ = watch.outputs[head][-1]
-        per_anchor = [logits.transpose([0, 2, 3, 1]).reshape([-1, head.num_classes]) for logits in level_logits]
-        limit = head.nms_pre if head.nms_pre is not None else max(logits.shape[0] for logits in per_anchor)
-        level, row = level_of(kept.row, [min(logits.shape[0], limit) for logits in per_anchor])
-        logits = per_anchor[level]
-        anchor = row
-        if logits.shape[0] > limit:
-            with paddle.no_grad():
-                _, best = logits.max(axis=1).topk(limit)
-            anchor = int(best[row])
-        return F.sigmoid(logits[anchor, kept.class_id])
+    def level_lengths(self, watch: Watch) -> list[int]:
+        """Returns how many anchors each level keeps for NMS."""
+        lengths = [self._per_anchor(logits[0]).shape[0] for logits in self._level_outputs(watch)[0]]
+        limit = self.model.head.nms_pre
+        return lengths if limit is None else [min(length, limit) for length in lengths]
+
+    def source(self, watch: Watch, row: int) -> Source:
+        """Returns the anchor of a row."""
+        kept = super().source(watch, row)
+        logits = self._per_anchor(self._level_outputs(watch)[0][kept.level][0])
+        limit = self.model.head.nms_pre
+        if limit is None or logits.shape[0] <= limit:
+            return kept
+        with paddle.no_grad():
+            _, best = logits.max(axis=1).topk(limit)
+        return Source(kept.level, int(best[kept.position]))
+
+    def grid_hw(self, watch: Watch, source: Source) -> tuple[int, int]:
+        """Returns the size of the source's level."""
+        _, _, height, width = self._level_outputs(watch)[0][source.level].shape
+        return height, width
+
+    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+        """Returns the anchors' logits, their sigmoids, and their decoded boxes."""
+        level_logits, _ = self._level_outputs(watch)
+        logits = paddle.stack(
+            [self._per_anchor(level_logits[source.level][image])[source.position] for source in sources]
+        )
+        return HeadOutputs(
+            probabilities=F.sigmoid(logits),
+            logits=logits,
+            boxes_xyxy=paddle.stack([self._box(watch, source, image) for source in sources]) if boxes else None,
+        )
+
+    def _level_outputs(self, watch: Watch) -> tuple[list[paddle.Tensor], list[paddle.Tensor]]:
+        logits, offsets = watch.outputs[self.model.head][-1]
+        return logits, offsets
+
+    def _per_anchor(self, logits: paddle.Tensor) -> paddle.Tensor:
+        """Returns [anchors, classes] of one image's [anchors x classes, h, w]."""
+        return logits.transpose([1, 2, 0]).reshape([-1, self.model.head.num_classes])
+
+    def _box(self, watch: Watch, source: Source, image: int) -> paddle.Tensor:
+        """Returns [1, 4]: the anchor moved by its offsets."""
+        level_logits, level_offsets = self._level_outputs(watch)
+        anchor = self.model.head.anchor_generator(level_logits)[source.level][source.position]
+        offsets = level_offsets[source.level][image].transpose([1, 2, 0]).reshape([-1, 4])[source.position]
+        return delta2bbox(offsets.unsqueeze(0), anchor.unsqueeze(0), self.model.head.weights)[0]

@@ -24,6 +24,7 @@ def box_record(explanation: Explanation, file: str) -> dict[str, object]:
         "box_xyxy": list(detection.box_xyxy),
         "file": file,
         "method": explanation.method,
+        "target": explanation.target,
         "layers": list(explanation.layers),
         "levels": [
             {
@@ -41,6 +42,17 @@ def box_record(explanation: Explanation, file: str) -> dict[str, object]:
         record["reason"] = explanation.status.value
     if explanation.box_xyxy_roi is not None:
         record["roi_xyxy"] = list(explanation.box_xyxy_roi)
+    if explanation.answer is not None:
+        answer = explanation.answer
+        record["answer"] = {
+            "name": answer.name,
+            "box_xyxy": list(answer.box_xyxy),
+            "class_name": answer.class_name,
+            "verdict": answer.verdict.name.lower(),
+            "words": answer.words,
+            "iou": answer.iou,
+            "other_index": answer.other_index,
+        }
     return record
 
 

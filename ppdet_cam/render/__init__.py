@@ -1,0 +1,43 @@
+"""Photograph and `Explanation` -> picture. Pure functions from arrays to arrays; nothing is written to disk.
+
+| module | its one duty |
+|---|---|
+| `style` | the flags that say how a map is coloured |
+| `checks` | what is given fits together |
+| `heat` | map -> heat -> colour and opacity |
+| `colours`, `layout`, `text` | the colour of a class; sizes and places; letters |
+| `boxes` | boxes and labels |
+| `footer` | the strip below a picture |
+| `pictures`, `panel`, `summary` | the kinds of pictures |
+| `encode` | a picture -> the bytes of a file |
+"""
+
+from __future__ import annotations
+
+from ppdet_cam.render.colours import class_colour
+from ppdet_cam.render.encode import MAX_JPEG_SIDE, encode_jpeg, encode_png
+from ppdet_cam.render.heat import highest_value, normalise
+from ppdet_cam.render.layout import MIN_PICTURE_HW, enlargement
+from ppdet_cam.render.panel import draw_panel
+from ppdet_cam.render.pictures import draw_crop, draw_explanation, draw_heatmap
+from ppdet_cam.render.style import STYLE_OPTIONS, RenderStyle, StyleOption
+from ppdet_cam.render.summary import draw_summary
+
+__all__ = [
+    "MAX_JPEG_SIDE",
+    "MIN_PICTURE_HW",
+    "STYLE_OPTIONS",
+    "RenderStyle",
+    "StyleOption",
+    "class_colour",
+    "draw_crop",
+    "draw_explanation",
+    "draw_heatmap",
+    "draw_panel",
+    "draw_summary",
+    "encode_jpeg",
+    "encode_png",
+    "enlargement",
+    "highest_value",
+    "normalise",
+]

@@ -1,0 +1,577 @@
+// --- addresses: what stands behind the # says what is shown ---
+
+const baseTitle = document.title;
+const nodeOf = (id) => document.getElementById(id);
+
+function readRoute() {
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  const image = images[Number(parameters.get("image") || NaN)] || null;
+  const box = (image && image.boxes[Number(parameters.get("box") || NaN)]) || null;
+  const page = image ? "image" : parameters.has("images") ? "images" : "boxes";
+  return { page, image, box, parameters };
+}
+
+function putAddress(hash) {
+  try {
+    history.replaceState(null, "", hash || "#");
+  } catch {
+    // Safari refuses more than a hundred changes in ten seconds; the next one takes its place
+  }
+}
+
+function replaceHash(hash) {
+  putAddress(hash);
+  applyRoute();
+}
+
+const shown = { page: null, image: null };
+const scrolls = new Map();
+let viewerOpenedHere = false;
+let leaving = false;
+
+function applyRoute() {
+  const route = readRoute();
+  const isFirst = shown.page === null;
+  leaving = false;
+  if (route.box) {
+    if (isFirst) showPage("image", route.image, isFirst);
+    if (!viewer.dialog.open) viewerOpenedHere = !isFirst;
+    viewer.show(route.box);
+    return;
+  }
+  if (viewer.dialog.open) viewer.dialog.close();
+  if (route.page === "boxes") boxesPage.readFilters(route.parameters);
+  showPage(route.page, route.image, isFirst);
+}
+
+const pageKey = (page, image) => (image ? `${page} ${image.position}` : page);
+
+function showPage(page, image, isFirst) {
+  if (shown.page === page && shown.image === image) return;
+  if (!isFirst) scrolls.set(pageKey(shown.page, shown.image), scrollY);
+  Object.assign(shown, { page, image });
+  if (page === "image") imagePage.show(image);
+  if (page === "images") imagesPage.show();
+  for (const name of ["boxes", "images", "image"]) nodeOf(`page-${name}`).hidden = name !== page;
+  for (const link of nodeOf("pages").querySelectorAll("a")) {
+    if (link.dataset.page === page) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = image ? `${image.title} · ${baseTitle}` : baseTitle;
+  if (isFirst) return;
+  scrollTo(0, page === "image" ? 0 : scrolls.get(pageKey(page, image)) || 0);
+  nodeOf(`page-${page}`).querySelector("h1").focus({ preventScroll: true });
+}
+
+function leaveViewer() {
+  if (leaving) return;
+  const { box } = viewer;
+  if (viewerOpenedHere) {
+    leaving = true;
+    history.back();
+  } else {
+    replaceHash(imageHash(box.image));
+  }
+}
+
+// --- the page of all boxes ---
+
+const TRUTH_OR_ASKED = hasRoles ? [COLUMNS.role] : [];
+const IMAGE = hasSeveralImages ? [COLUMNS.image] : [];
+
+function sectionOf(title, explanation, ...content) {
+  return element(
+    "section",
+    { class: "section" },
+    element("h2", { tabindex: "-1" }, title),
+    explanation ? element("p", { class: "quiet" }, explanation) : null,
+    ...content,
+  );
+}
+
+function failuresSection() {
+  const failures = images.filter((image) => image.failure !== null);
+  if (!failures.length) return null;
+  const table = new SortedTable({
+    caption: "Images that failed",
+    pageRows: 10,
+    columns: [
+      { key: "image", label: "Image", heads: true, value: (image) => image.path, cell: (image) => image.path },
+      {
+        key: "reason",
+        label: "Reason",
+        kind: "words",
+        value: (image) => image.failure,
+        cell: (image) => image.failure,
+      },
+    ],
+  });
+  table.show(failures);
+  const section = sectionOf(`${plural(failures.length, "image")} failed`, null, table.node);
+  section.classList.add("failures");
+  return section;
+}
+
+function findingsSection() {
+  const findings = boxes.filter((box) => box.role === "missed" || box.role === "false positive");
+  if (!hasTruth) return null;
+  if (!findings.length) return sectionOf("Missed objects and false positives", "None among the explained boxes.");
+  const table = new SortedTable({
+    caption: "Missed objects and false positives",
+    hashOf: boxHash,
+    pageRows: 10,
+    sort: { key: "outside", descending: true },
+    columns: [
+      COLUMNS.picture,
+      COLUMNS.told,
+      COLUMNS.role,
+      COLUMNS.outside,
+      COLUMNS.spareScore,
+      COLUMNS.words,
+      ...IMAGE,
+    ],
+  });
+  table.show(findings);
+  return sectionOf(
+    "Missed objects and false positives",
+    "Those first whose heat lies farthest outside their box: there the detector looked elsewhere.",
+    table.node,
+  );
+}
+
+function askedSection() {
+  const asked = boxes.filter((box) => box.role === "asked");
+  if (!asked.length) return null;
+  const table = new SortedTable({
+    caption: "Boxes asked about",
+    hashOf: boxHash,
+    pageRows: 10,
+    columns: [
+      COLUMNS.picture,
+      COLUMNS.told,
+      COLUMNS.verdict,
+      COLUMNS.words,
+      COLUMNS.spareScore,
+      COLUMNS.heat,
+      ...IMAGE,
+    ],
+  });
+  table.show(asked);
+  return sectionOf("Boxes asked about", null, table.node);
+}
+
+// Each filter: its name in the address, and whether it lets a box through.
+const FILTERS = {
+  find: (box, text) => haystackOf(box).includes(text.toLowerCase()),
+  class: (box, name) => classOf(box) === name,
+  from: (box, least) => hasCandidate(box) && box.score >= Number(least),
+  to: (box, most) => hasCandidate(box) && box.score <= Number(most),
+  status: (box, status) => (status === "blank" ? isBlank(box) : box.status === status),
+  result: (box, role) => box.role === role,
+  target: (box, target) => box.target === target,
+  method: (box, method) => box.method === method,
+};
+
+function haystackOf(box) {
+  if (box.haystack === undefined) {
+    const texts = [box.image.title, box.image.path, classOf(box), nameOf(box), box.answer ? box.answer.words : ""];
+    box.haystack = texts.join("\n").toLowerCase();
+  }
+  return box.haystack;
+}
+
+function countsOf(values) {
+  const counts = new Map();
+  for (const value of values) counts.set(value, (counts.get(value) || 0) + 1);
+  return [...counts].sort(([one], [other]) => collator.compare(one, other));
+}
+
+const boxesPage = {
+  filters: {},
+
+  build() {
+    this.table = new SortedTable({
+      caption: "All boxes",
+      hashOf: boxHash,
+      onChange: () => this.writeFilters(),
+      columns: [
+        COLUMNS.picture,
+        COLUMNS.class,
+        COLUMNS.score,
+        COLUMNS.size,
+        COLUMNS.levels,
+        COLUMNS.energy,
+        COLUMNS.status,
+        ...TRUTH_OR_ASKED,
+        ...IMAGE,
+      ],
+    });
+    this.matches = element("span", { class: "matches" });
+    this.form = this.filterForm();
+    const all = sectionOf("All boxes", null, this.form, this.table.node);
+    all.id = "all-boxes";
+    fill(nodeOf("sections"), {}, [failuresSection(), findingsSection(), askedSection(), all]);
+  },
+
+  filterForm() {
+    const select = (name, label, everything, options) =>
+      element(
+        "label",
+        {},
+        label,
+        element(
+          "select",
+          { name },
+          element("option", { value: "" }, everything),
+          ...options.map(([value, number, words]) =>
+            element("option", { value }, `${words || value} (${count(number)})`),
+          ),
+        ),
+      );
+    const bound = (name, label) =>
+      element(
+        "label",
+        {},
+        label,
+        element("input", {
+          type: "number",
+          name,
+          min: 0,
+          max: 1,
+          step: 0.05,
+          inputmode: "decimal",
+          placeholder: name === "from" ? "0" : "1",
+        }),
+      );
+    const blank = boxes.filter(isBlank).length;
+    const statuses = countsOf(boxes.map((box) => box.status)).map(([status, number]) => [
+      status,
+      number,
+      STATUS_WORDS[status],
+    ]);
+    const form = element(
+      "form",
+      { class: "filters", role: "search", "aria-label": "Filter the boxes" },
+      element(
+        "label",
+        { class: "find" },
+        "Find",
+        element("input", { type: "search", name: "find", placeholder: "image, class or words", autocomplete: "off" }),
+      ),
+      select("class", "Class", "all", countsOf(boxes.map(classOf))),
+      bound("from", "Score from"),
+      bound("to", "to"),
+      blank ? select("status", "Status", "any", [["blank", blank, "no map"], ...statuses]) : null,
+      hasRoles ? select("result", "Result", "any", countsOf(boxes.map((box) => box.role))) : null,
+      hasSeveralTargets ? select("target", "Target", "any", countsOf(boxes.map((box) => box.target))) : null,
+      hasSeveralMethods ? select("method", "Method", "any", countsOf(boxes.map((box) => box.method))) : null,
+      element("button", { type: "reset" }, "Clear"),
+      this.matches,
+    );
+    form.addEventListener("input", () => this.readForm());
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("reset", (event) => {
+      event.preventDefault();
+      for (const field of form.querySelectorAll("input, select")) field.value = "";
+      this.readForm();
+    });
+    return form;
+  },
+
+  readForm() {
+    this.filters = {};
+    for (const [name, value] of new FormData(this.form)) if (value.trim()) this.filters[name] = value.trim();
+    this.writeFilters();
+    this.apply();
+  },
+
+  // From the address, so that "back", a link and a bookmark give the same table again.
+  readFilters(parameters) {
+    const filters = Object.fromEntries([...parameters].filter(([name, value]) => name in FILTERS && value));
+    const sort = parameters.get("sort");
+    const isSame = this.address({ ...filters }, sort) === this.address(this.filters, this.sortText());
+    if (isSame && this.applied) return;
+    this.filters = filters;
+    for (const field of this.form.querySelectorAll("[name]")) field.value = filters[field.name] || "";
+    this.table.sort = sort ? { key: sort.replace(/^-/, ""), descending: sort.startsWith("-") } : null;
+    const isJump = Object.keys(filters).length > 0;
+    this.apply();
+    if (isJump) setTimeout(() => nodeOf("all-boxes").scrollIntoView({ block: "start" }));
+  },
+
+  sortText() {
+    const { sort } = this.table;
+    return sort && (sort.descending ? "-" : "") + sort.key;
+  },
+
+  address(filters, sort) {
+    const parameters = new URLSearchParams(Object.entries(filters).sort());
+    if (sort) parameters.set("sort", sort);
+    return `#${parameters}`;
+  },
+
+  writeFilters() {
+    const hash = this.address(this.filters, this.sortText());
+    putAddress(hash);
+    nodeOf("pages").querySelector("[data-page=boxes]").href = hash;
+  },
+
+  apply() {
+    const active = Object.entries(this.filters).map(
+      ([name, value]) =>
+        (box) =>
+          FILTERS[name](box, value),
+    );
+    const rows = active.length ? boxes.filter((box) => active.every((lets) => lets(box))) : boxes;
+    this.applied = true;
+    this.table.show(rows);
+    const words = active.length
+      ? `${count(rows.length)} of ${plural(boxes.length, "box", "boxes")}`
+      : plural(boxes.length, "box", "boxes");
+    this.matches.textContent = words;
+    announce(`${words} shown`);
+    this.table.node.hidden = !rows.length;
+  },
+};
+
+// --- the page of all images ---
+
+const imagesPage = {
+  show() {
+    if (this.table) return;
+    const number = (key, label, value, kind = "number") => ({
+      key,
+      label,
+      value,
+      kind,
+      descendingFirst: true,
+      cell: (image) => (value(image) === null ? "–" : count(value(image))),
+    });
+    const truth = (key, label, name, kind) =>
+      number(key, label, (image) => (image.truth ? image.truth[name] : null), kind);
+    this.table = new SortedTable({
+      caption: "All images",
+      hashOf: (image) => (image.failure === null ? imageHash(image) : null),
+      columns: [
+        {
+          key: "picture",
+          label: "Picture",
+          labelHidden: true,
+          kind: "picture",
+          cell: (image) => thumbnailOf(image.boxes[0]),
+        },
+        {
+          key: "title",
+          label: "Image",
+          kind: "image-title",
+          heads: true,
+          value: (image) => image.title,
+          cell: (image) => image.title,
+        },
+        number("boxes", "Boxes", (image) => image.boxes.length, hasTruth ? "number spare" : "number"),
+        number(
+          "detections",
+          "Detections",
+          (image) => (image.failure === null ? image.detections : null),
+          "number spare",
+        ),
+        {
+          key: "score",
+          label: "Best score",
+          kind: hasTruth ? "number spare" : "number",
+          descendingFirst: true,
+          value: (image) => image.highestScore,
+          cell: (image) => score(image.highestScore),
+        },
+        ...(hasTruth
+          ? [
+              truth("objects", "Objects", "boxes", "number spare"),
+              truth("missed", "Missed", "missed"),
+              truth("false", "False positives", "falsePositives"),
+            ]
+          : []),
+        {
+          key: "size",
+          label: "Size",
+          kind: "number spare",
+          descendingFirst: true,
+          value: (image) => image.hw && image.hw[0] * image.hw[1],
+          cell: (image) => (image.hw ? `${image.hw[1]} × ${image.hw[0]}` : "–"),
+        },
+        {
+          key: "seconds",
+          label: "Seconds",
+          kind: "number spare",
+          descendingFirst: true,
+          value: (image) => image.seconds,
+          cell: (image) => (image.seconds === null ? "–" : image.seconds.toFixed(2)),
+        },
+        {
+          key: "failed",
+          label: "Status",
+          kind: "spare",
+          value: (image) => (image.failure === null ? "ok" : "failed"),
+          cell: (image) =>
+            image.failure === null ? element("span", { class: "quiet" }, "ok") : badge("failed", "bad", image.failure),
+        },
+      ],
+    });
+    const matches = element("span", { class: "matches" });
+    const find = element("input", {
+      type: "search",
+      placeholder: "name or path",
+      autocomplete: "off",
+      oninput: () => apply(),
+    });
+    const apply = () => {
+      const text = find.value.trim().toLowerCase();
+      const rows = images.filter((image) => `${image.title}\n${image.path}`.toLowerCase().includes(text));
+      this.table.show(rows);
+      matches.textContent = text
+        ? `${count(rows.length)} of ${plural(images.length, "image")}`
+        : plural(images.length, "image");
+      announce(`${matches.textContent} shown`);
+    };
+    const form = element(
+      "form",
+      {
+        class: "filters",
+        role: "search",
+        "aria-label": "Filter the images",
+        onsubmit: (event) => event.preventDefault(),
+      },
+      element("label", { class: "find" }, "Find", find),
+      matches,
+    );
+    nodeOf("images-table").append(form, this.table.node);
+    apply();
+  },
+};
+
+// --- the page of one image ---
+
+const imagePage = {
+  show(image) {
+    const step = (label, offset) => {
+      const other = images[image.position + offset];
+      return other
+        ? element("a", { href: imageHash(other), title: other.title }, label)
+        : element("span", { class: "quiet", "aria-disabled": "true" }, label);
+    };
+    const [height, width] = image.hw || [null, null];
+    const facts = [
+      image.hw ? `${width} × ${height} px` : null,
+      image.failure === null ? plural(image.detections, "detection") : null,
+      image.highestScore === null ? null : `best score ${score(image.highestScore)}`,
+      image.truth
+        ? `${plural(image.truth.boxes, "object")}: ${image.truth.matched} found, ${image.truth.missed} missed, ${plural(image.truth.falsePositives, "false positive")}`
+        : null,
+    ]
+      .filter(Boolean)
+      .join(" · ");
+    nodeOf("page-image").replaceChildren(
+      element(
+        "div",
+        { class: "image-head" },
+        element("h1", { id: "image-title", tabindex: "-1", title: image.path }, image.title),
+        hasSeveralImages
+          ? element("nav", { "aria-label": "Other images" }, step("‹ Previous", -1), " ", step("Next ›", 1))
+          : null || "",
+      ),
+      element("p", { class: "quiet" }, facts, ...fileLinks(image)),
+      image.failure === null ? this.body(image) : element("p", { class: "note" }, `Failed: ${image.failure}`),
+    );
+  },
+
+  body(image) {
+    if (!image.boxes.length)
+      return element(
+        "p",
+        { class: "note" },
+        image.highestScore === null ? "No detection at all." : "No box reached the threshold.",
+      );
+    const table = new SortedTable({
+      caption: `Boxes of ${image.title}`,
+      hashOf: boxHash,
+      columns: [COLUMNS.picture, COLUMNS.class, COLUMNS.score, COLUMNS.levels, COLUMNS.heat, ...TRUTH_OR_ASKED],
+    });
+    table.show(image.boxes);
+    return element("div", { class: "image-body" }, this.picture(image, table), table.node);
+  },
+
+  picture(image, table) {
+    const { photo, summary } = image.files;
+    if (photo) {
+      const links = new Map(
+        image.boxes.map((box) => [
+          box,
+          drawn(
+            "a",
+            { href: boxHash(box), "aria-label": `${classOf(box)}, ${nameOf(box)}` },
+            outline(shownCorners(box), OUTLINES[box.role] || "detection"),
+          ),
+        ]),
+      );
+      const stage = stageOf(image, [{ url: photo, kind: "photo" }], [...links.values()], {
+        alt: `Photo with ${plural(image.boxes.length, "box", "boxes")}`,
+        onMissing: (url) => stage.replaceWith(notFound(url)),
+      });
+      const light = (event) => {
+        const row = event.target.closest("tr");
+        for (const [box, link] of links) link.classList.toggle("lit", Boolean(row) && row.row === box);
+        stage.classList.toggle("dimmed", Boolean(row));
+      };
+      table.body.addEventListener("pointerover", light);
+      table.body.addEventListener("focusin", light);
+      table.body.addEventListener("pointerleave", () => stage.classList.remove("dimmed"));
+      return element("figure", { class: "image-picture" }, stage, hasRoles ? legendOf(image) : null);
+    }
+    if (summary) {
+      return element(
+        "figure",
+        { class: "image-picture" },
+        element("img", {
+          src: summary,
+          class: "whole",
+          alt: `All boxes of ${image.title}`,
+          onerror: (event) => event.target.replaceWith(notFound(summary)),
+        }),
+      );
+    }
+    return "";
+  },
+};
+
+const OUTLINES = { missed: "asked", asked: "asked", "false positive": "wrong" };
+
+function legendOf(image) {
+  const roles = [...new Set(image.boxes.map((box) => box.role))];
+  const words = { missed: "missed object", asked: "box asked about", "false positive": "false positive" };
+  const entries = new Map(roles.map((role) => [OUTLINES[role] || "detection", words[role] || "detection"]));
+  return element("ul", { class: "legend inline" }, ...[...entries].map(([kind, label]) => legendEntry(kind, label)));
+}
+
+function fileLinks(image) {
+  return Object.entries(image.files).flatMap(([kind, url]) => [
+    " · ",
+    element("a", { href: url, target: "_blank", rel: "noopener" }, kind),
+  ]);
+}
+
+// --- the beginning ---
+
+nodeOf("pages").append(
+  element("a", { href: "#", "data-page": "boxes" }, "Boxes"),
+  ...(hasSeveralImages ? [element("a", { href: "#images", "data-page": "images" }, "Images")] : []),
+);
+nodeOf("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  const place =
+    shown.page === "boxes" ? nodeOf("all-boxes").querySelector("h2") : nodeOf(`page-${shown.page}`).querySelector("h1");
+  place.scrollIntoView();
+  place.focus();
+});
+history.scrollRestoration = "manual";
+boxesPage.build();
+addEventListener("hashchange", applyRoute);
+applyRoute();
