@@ -35,11 +35,15 @@ setup(
         "ppdet_cam.methods",
         "ppdet_cam.metrics",
         "ppdet_cam.render",
+        "ppdet_cam.report",
         "ppdet_cam.writers",
         *FOLDERS,
     ],
     package_dir={"ppdet_cam": "ppdet_cam", **FOLDERS},
-    package_data={"": ["*.yml", "*.jpg", "README.md", "py.typed"]},
+    package_data={
+        "": ["*.yml", "*.jpg", "README.md", "py.typed"],
+        "ppdet_cam.report": ["templates/*.html", "templates/*.css", "templates/*.js"],
+    },
     install_requires=[
         "paddlepaddle>=2.6.2,<3.4",  # tested on 2.6.2 and 3.3.1
         "paddledet==2.6.0",
@@ -51,15 +55,19 @@ setup(
         "pillow>=10.1",
         "scipy>=1.9",
         "tqdm>=4.60",
+        "jinja2>=3.0",
     ],
     extras_require={"dev": [
             "pytest>=8",
             "hypothesis>=6",
+            "nbclient>=0.10",
+            "ipykernel>=6.29",
+            "playwright>=1.40",
             "ruff>=0.8",
             "mypy>=1.11",
             "types-PyYAML",
             "types-requests",
             "types-tqdm",
         ]},
-    entry_points={"console_scripts": ["cam_ppdet = ppdet_cam.cli:main"]},
+    entry_points={"console_scripts": ["cam_ppdet = ppdet_cam.cli:main", "cam_report = ppdet_cam.report.cli:main"]},
 )

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ppdet_cam.render import draw_explanation, encode_jpeg
+from ppdet_cam.render import draw_explanation, draw_heatmap, encode_jpeg, encode_png
 from ppdet_cam.structures import Detection, Explanation, LevelShare, MapStatus
 
 HW = (120, 160)
@@ -150,11 +150,12 @@ def add_pictures(folder: Path, image: Record, *, kinds: Sequence[str] = ("overla
     for box in image["boxes"]:
         name = stem + (box["answer"]["name"] if "answer" in box else str(box["index"]))
         heat = drawn_heat((height, width), box["box_xyxy"], box["energy_in_box"] or 0) * (box["status"] == "ok")
-        picture = draw_explanation(photo, _explanation(box, heat))
+        explanation = _explanation(box, heat)
+        picture = draw_explanation(photo, explanation)
         contents: dict[str, tuple[str, Callable[[], bytes]]] = {
             "overlay": (f"{name}.jpg", lambda picture=picture: encode_jpeg(picture)),
             "crop": (f"{name}.crop.jpg", lambda picture=picture: encode_jpeg(picture[:60, :60])),
-            "heatmap": (f"{name}.heatmap.png", lambda heat=heat: encode_heat(heat)),
+            "heatmap": (f"{name}.heatmap.png", lambda shown=explanation: encode_png(draw_heatmap(shown))),
         }
         written = {kind: contents[kind] for kind in kinds if kind in contents}
         for file, encoded in written.values():
@@ -185,13 +186,6 @@ def drawn_heat(hw: tuple[int, int], box_xyxy: Sequence[float], energy_in_box: fl
     sigma = max(4.0, (right - left) / 4)
     x, y = (left + right) / 2 + (1 - energy_in_box) * 2 * sigma, (top + bottom) / 2
     return np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * sigma**2)).astype(np.float32)
-
-
-def encode_heat(heat: np.ndarray) -> bytes:
-    """Returns a heatmap file: the colours, and how much they hide of the photo, as PNG."""
-    colours = cv2.applyColorMap(np.rint(255 * (0.05 + 0.95 * heat)).astype(np.uint8), cv2.COLORMAP_PLASMA)
-    alpha = np.rint(255 * 0.8 * heat**0.6).astype(np.uint8)
-    return bytes(cv2.imencode(".png", np.dstack([colours, alpha]))[1])
 
 
 def _explanation(box: Record, heat: np.ndarray) -> Explanation:

@@ -46,8 +46,8 @@ class Thumbnail:
 def embedded_thumbnail(folder: Path, image: Image, box: Box) -> Thumbnail | None:
     """Returns a small JPEG of the box and what is around it, None when the run saved no picture or it is gone.
 
-    It is taken from the first kind of picture that there is: the box's crop, the overlay, the panel, the photo with
-    the heatmap over it, the photo.
+    It is taken from the first kind of picture that there is: the overlay, the box's crop, the panel, the photo with
+    the heatmap over it, the photo. A JPEG is cut while it is decoded, a heatmap has to be decoded as a whole.
 
     Args:
         folder: the run's folder.
@@ -74,10 +74,10 @@ def linked_thumbnail(image: Image, box: Box) -> Thumbnail | None:
         image: of which the box is.
         box: the box.
     """
-    if "crop" in box.files:
-        return Thumbnail(file=box.files["crop"])
     if "overlay" in box.files:
         return Thumbnail(file=box.files["overlay"], window=_overlay_window(image, box))
+    if "crop" in box.files:
+        return Thumbnail(file=box.files["crop"])
     if "panel" in box.files:
         return Thumbnail(file=box.files["panel"])
     file = (image.files or {}).get("photo")
@@ -86,10 +86,10 @@ def linked_thumbnail(image: Image, box: Box) -> Thumbnail | None:
 
 def _small_picture(folder: Path, image: Image, box: Box) -> Pictures.Image | None:
     photo = (image.files or {}).get("photo")
-    if "crop" in box.files:
-        return _cut(folder / box.files["crop"], None)
     if "overlay" in box.files:
         return _cut(folder / box.files["overlay"], _overlay_window(image, box))
+    if "crop" in box.files:
+        return _cut(folder / box.files["crop"], None)
     if "panel" in box.files:
         return _cut(folder / box.files["panel"], None)
     if photo is None:

@@ -463,9 +463,7 @@ const imagePage = {
       image.hw ? `${width} × ${height} px` : null,
       image.failure === null ? plural(image.detections, "detection") : null,
       image.highestScore === null ? null : `best score ${score(image.highestScore)}`,
-      image.truth
-        ? `${plural(image.truth.boxes, "object")}: ${image.truth.matched} found, ${image.truth.missed} missed, ${plural(image.truth.falsePositives, "false positive")}`
-        : null,
+      image.truth ? truthOf(image.truth) : null,
     ]
       .filter(Boolean)
       .join(" · ");
@@ -476,7 +474,7 @@ const imagePage = {
         element("h1", { id: "image-title", tabindex: "-1", title: image.path }, image.title),
         hasSeveralImages
           ? element("nav", { "aria-label": "Other images" }, step("‹ Previous", -1), " ", step("Next ›", 1))
-          : null || "",
+          : null,
       ),
       element("p", { class: "quiet" }, facts, ...fileLinks(image)),
       image.failure === null ? this.body(image) : element("p", { class: "note" }, `Failed: ${image.failure}`),
@@ -541,6 +539,11 @@ const imagePage = {
     return "";
   },
 };
+
+function truthOf({ boxes: objects, matched, missed, falsePositives }) {
+  const wrong = plural(falsePositives, "false positive");
+  return `${plural(objects, "object")}: ${matched} found, ${missed} missed, ${wrong}`;
+}
 
 const OUTLINES = { missed: "asked", asked: "asked", "false positive": "wrong" };
 

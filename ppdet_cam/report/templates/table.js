@@ -304,7 +304,7 @@ function energyOrStatus(box) {
 
 function wordsOf(box) {
   if (box.answer) return box.answer.words;
-  if (!box.truth || box.truth.iou === null) return "no object of its class there";
+  if (!box.truth || box.truth.iou === null) return "no object of its class is left for it";
   const object = box.truth.annotation === null ? "the closest object" : `object ${box.truth.annotation}`;
   return `IoU ${box.truth.iou.toFixed(2)} with ${object}`;
 }

@@ -1,14 +1,12 @@
 // --- the picture of a photo with heat and outlines ---
 
-const SHADE = "shade";
-
 function outline(corners, kind) {
   const [left, top] = corners;
   const place = { x: left, y: top, width: widthOf(corners), height: heightOf(corners) };
   return drawn(
     "g",
     { class: `outline ${kind}` },
-    drawn("rect", { ...place, class: SHADE }),
+    drawn("rect", { ...place, class: "shade" }),
     drawn("rect", { ...place, class: "line" }),
   );
 }
@@ -43,8 +41,6 @@ function decoded(url) {
 }
 
 // --- the viewer: one box in a dialog ---
-
-const KIND_LABELS = { overlay: "overlay", heatmap: "heatmap", crop: "crop", panel: "panel" };
 
 const viewer = {
   dialog: document.getElementById("viewer"),
@@ -167,7 +163,9 @@ const viewer = {
     const sources = [{ url: photo, kind: "photo" }];
     if (box.files.heatmap && !isBlank(box)) sources.push({ url: box.files.heatmap, kind: "heat" });
     const figure = element("figure", { class: "viewer-picture" });
-    const onMissing = (url) => figure.replaceChildren(notFound(url), thumbnailOf(box));
+    const onMissing = (url) => {
+      if (!figure.querySelector(".note")) figure.replaceChildren(notFound(url), thumbnailOf(box));
+    };
     const stage = stageOf(box.image, sources, outlines, { alt: this.alternative(), onMissing });
     const controls = element("div", { class: "controls" });
     if (sources.length > 1) controls.append(this.slider(stage));
@@ -301,10 +299,7 @@ function levelTableOf(box) {
 }
 
 function filesOf(box) {
-  const files = [
-    ...Object.entries(box.files).map(([kind, url]) => [KIND_LABELS[kind] || kind, url]),
-    ...Object.entries(box.image.files),
-  ];
+  const files = [...Object.entries(box.files), ...Object.entries(box.image.files)];
   if (!files.length) return null;
   return element(
     "p",
