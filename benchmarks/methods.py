@@ -36,9 +36,10 @@ COLUMNS = ("pointing", "energy", "object_discrimination", "compactness", "eviden
 CURVES = ("deletion", "insertion", "insertion_minus_deletion")
 
 
-def fast_methods() -> list[str]:
-    """Returns the methods that take one backward per box, or none."""
-    return [name for name in methods.names() if methods.get(name).needs in (Needs.GRADIENTS, Needs.ACTIVATIONS)]
+def usual_methods() -> list[str]:
+    """Returns the methods that take one backward per box, or none, and occlusion."""
+    wanted = (Needs.GRADIENTS, Needs.ACTIVATIONS, Needs.OCCLUSIONS)
+    return [name for name in methods.names() if methods.get(name).needs in wanted]
 
 
 def measured(
@@ -53,6 +54,7 @@ def measured(
         dataclasses.replace(Question(), layers=(layer,), method=name, target=target)
         for layer in there
         for name in names
+        if layer == there[0] or not methods.get(name).needs.is_of_images
     ]
     for position, name in enumerate(sorted(truth.boxes)[:images]):
         frame = read_image(SCENES / "val" / name)
@@ -84,7 +86,7 @@ def main() -> None:
         default=0,
         help="measure deletion and insertion of two boxes each on so many of them",
     )
-    parser.add_argument("--methods", nargs="+", default=fast_methods())
+    parser.add_argument("--methods", nargs="+", default=usual_methods())
     parser.add_argument("--layers", nargs="+", default=list(LAYERS))
     parser.add_argument("--target", default="class")
     parser.add_argument("--out", type=Path, help="JSON file of all numbers")

@@ -41,7 +41,7 @@ ACTIVATIONS = np.array([[[1.0, 2.0], [3.0, 4.0]], [[4.0, 0.0], [-1.0, 2.0]]])
 GRADIENTS = np.array([[[1.0, -1.0], [0.0, 2.0]], [[0.5, 1.0], [2.0, -1.0]]])
 
 BY_GRADIENTS = [name for name in methods.names() if methods.get(name).needs is Needs.GRADIENTS]
-ON_GRIDS = [name for name in methods.names() if methods.get(name).needs is not Needs.MASKS]
+ON_GRIDS = [name for name in methods.names() if not methods.get(name).needs.is_of_images]
 
 
 def gradients_with_means(first: float, second: float) -> np.ndarray:
@@ -330,7 +330,7 @@ def test_detection_similarity_is_zero_when_nothing_is_left() -> None:
 # every method
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", [*ON_GRIDS, "drise"])  # occlusion: test_occlusion.py
 @pytest.mark.parametrize("shape", [(8, 3, 5), (3, 1, 1), (1, 4, 2)])
 def test_methods_give_a_finite_map_of_the_grid_that_is_nowhere_negative(name: str, shape: tuple[int, int, int]) -> None:
     """Every registered method maps float32 arrays to a finite float64 [h, w], >= 0, also of one cell or channel."""
@@ -529,7 +529,7 @@ def test_needs_tells_which_methods_run_a_forward_per_channel() -> None:
     assert per_channel == ["ablationcam", "scorecam"]
 
 
-@pytest.mark.parametrize("module", ["activation", "gradient", "perturbation"])
+@pytest.mark.parametrize("module", ["activation", "gradient", "occlusion", "perturbation"])
 def test_methods_examples_run(module: str) -> None:
     """The examples in the docstrings give what they say."""
     found = doctest.testmod(importlib.import_module(f"ppdet_cam.methods.{module}"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ppdet_cam.methods.activation import eigencam
 from ppdet_cam.methods.base import Levels, Method, Needs, method, methods
 from ppdet_cam.methods.gradient import eigengradcam, gradcam, gradcampp, hirescam, layercam, odam, xgradcam
+from ppdet_cam.methods.occlusion import Window, fill_of, margin, occluded, occlusion, windows_over
 from ppdet_cam.methods.perturbation import (
     ablationcam,
     channel_mask,
@@ -23,21 +24,27 @@ __all__ = [
     "Levels",
     "Method",
     "Needs",
+    "Window",
     "ablationcam",
     "channel_mask",
     "detection_similarity",
     "drise",
     "eigencam",
     "eigengradcam",
+    "fill_of",
     "gradcam",
     "gradcampp",
     "hirescam",
     "layercam",
+    "margin",
     "method",
     "methods",
+    "occluded",
+    "occlusion",
     "odam",
     "random_mask",
     "random_masks",
     "scorecam",
+    "windows_over",
     "xgradcam",
 ]

@@ -23,6 +23,7 @@ class Needs(enum.Enum):
         GRADIENTS: activations [C, h, w], gradients [C, h, w].
         CHANNEL_SCORES: activations [C, h, w], and for each channel the score of the image masked by it, [C].
         ABLATED_SCORES: activations [C, h, w], the score, and for each channel the score with it set to zero, [C].
+        OCCLUSIONS: windows, and by how much the box's class falls when each is occluded, [N].
         MASKS: masks [N, h, w], and how much of the box is left under each, [N]: the detector is a black box.
     """
 
@@ -30,12 +31,18 @@ class Needs(enum.Enum):
     GRADIENTS = "gradients"
     CHANNEL_SCORES = "channel scores"
     ABLATED_SCORES = "ablated scores"
+    OCCLUSIONS = "occluded images"
     MASKS = "masked images"
 
     @property
     def is_per_channel(self) -> bool:
         """Whether there is a forward pass per channel."""
         return self in (Needs.CHANNEL_SCORES, Needs.ABLATED_SCORES)
+
+    @property
+    def is_of_images(self) -> bool:
+        """Whether images are altered and no feature map is looked at."""
+        return self in (Needs.OCCLUSIONS, Needs.MASKS)
 
 
 class Levels(enum.Enum):

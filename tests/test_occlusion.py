@@ -1,0 +1,67 @@
+"""Occlusion: windows, what falls, and the map, on numbers computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ppdet_cam.methods import Window, fill_of, margin, occluded, occlusion, windows_over
+
+
+def test_windows_tile_the_box_and_its_surroundings():
+    """A box of 20 x 10 far from the border is widened by 8 on each side: 36 x 26, ten windows of 3.6 along, 7 down."""
+    windows = windows_over((100, 50, 120, 60), image_hw=(200, 300), cells=10)
+    assert len(windows) == 10 * 7
+    assert [window.side for window in windows] == pytest.approx([3.6] * 70)
+    rows, columns = zip(*(window.centre_yx for window in windows))
+    assert min(columns) == pytest.approx(92 + 1.8) and max(columns) == pytest.approx(128 - 1.8)
+    assert min(rows) == pytest.approx(42 + 26 / 14) and max(rows) == pytest.approx(68 - 26 / 14)
+
+
+def test_windows_stay_in_the_image_and_there_are_none_outside():
+    """The region is cut at the border; a box beyond it has no window."""
+    assert all(window.centre_yx[0] > 0 for window in windows_over((0, 0, 10, 10), image_hw=(20, 20)))
+    assert windows_over((50, 50, 60, 60), image_hw=(20, 20)) == []
+
+
+def test_cover_is_whole_in_the_core_and_gone_half_a_side_away():
+    """A window of side 2 around the middle of 1 x 8: distances 3.5, 2.5, 1.5, 0.5 halves give 0, 0.25, 0.75, 1."""
+    cover = Window((0.5, 4.0), 2.0).cover((1, 8))
+    assert cover[0] == pytest.approx([0.0, 0.25, 0.75, 1.0, 1.0, 0.75, 0.25, 0.0])
+
+
+def test_margin_is_the_lead_over_the_best_other_class():
+    """log 0.6 - log 0.3; a lone class leads over nothing: log 0.8 - log 0.2."""
+    assert margin(np.array([0.1, 0.6, 0.3]), 1) == pytest.approx(math.log(2))
+    assert margin(np.array([0.8]), 0) == pytest.approx(math.log(4))
+    assert math.isfinite(margin(np.array([1.0, 0.0]), 0))
+
+
+def test_map_is_the_squared_excess_over_the_median():
+    """Drops 1, 1, 4 have median 1 and excess 0, 0, 3: the third window gets 9, and nothing else is left."""
+    windows = [Window((0.5, column + 0.5), 1.0) for column in range(3)]
+    assert occlusion(windows, np.array([1.0, 1.0, 4.0]), image_hw=(1, 3)) == pytest.approx(np.array([[0, 0, 9]]))
+
+
+def test_map_keeps_each_windows_amount_at_the_border():
+    """A window that hangs over the border still counts in full: its tent sums to 1 within the image."""
+    windows = [Window((0.0, 0.0), 4.0), Window((8.0, 8.0), 4.0)]
+    heatmap = occlusion(windows, np.array([3.0, 1.0]), image_hw=(16, 16))
+    assert heatmap.sum() == pytest.approx(1.0)  # (3 - 2)^2
+
+
+def test_map_of_equal_or_no_drops_is_blank():
+    """Where nothing matters more than anything else there is nothing to show."""
+    windows = [Window((0.5, 0.5), 1.0), Window((0.5, 1.5), 1.0)]
+    assert not occlusion(windows, np.array([0.7, 0.7]), image_hw=(1, 2)).any()
+    assert not occlusion([], np.array([]), image_hw=(1, 2)).any()
+
+
+def test_occluded_image_is_the_fill_where_covered():
+    """Half covered is half of each, rounded; a flat image is its own fill."""
+    image = np.full((2, 2, 3), 100, np.uint8)
+    cover = np.array([[1.0, 0.5], [0.0, 0.0]], np.float32)
+    assert occluded(image, cover, np.full((2, 2, 3), 200, np.float32))[..., 0].tolist() == [[200, 150], [100, 100]]
+    assert fill_of(image, (0, 0, 2, 2)) == pytest.approx(image)
