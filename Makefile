@@ -32,7 +32,7 @@ $(VENV26)/.installed: setup.py constraints.txt
 
 # Explains a drawn scene with one of the trained demo detectors.
 define explain
-$(BIN)/cam_ppdet -c configs/demo/$(1).yml --infer_img demo/drawn/scene_1.jpg --cam_out $(OUT)/$(1) --method hirescam
+$(BIN)/cam_ppdet -c configs/demo/$(1).yml --infer_img demo/drawn/scene_1.jpg --cam_out $(OUT)/$(1)
 @echo "Pictures: $(CURDIR)/$(OUT)/$(1)/*.jpg"
 
 endef

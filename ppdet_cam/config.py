@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ppdet_cam.boxes import AskedBox, Selection
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.inputs import Inputs
 from ppdet_cam.layer_names import parse_layers
 from ppdet_cam.methods import methods
 from ppdet_cam.targets import DEFAULT_TARGET, targets
+from ppdet_cam.writers.pictures import REPORT_KINDS, Output
 
 DEFAULT_LAYER = "model.backbone"
-DEFAULT_METHOD = "hirescam"
+DEFAULT_METHOD = "layercam"
 DEFAULT_THRESHOLD = 0.5
 DEFAULT_SEED = 0
 DEFAULT_BATCH = 8
+DEFAULT_WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -61,24 +65,69 @@ class RunConfig:
     Attributes:
         config: the ppdet config file.
         overrides: "key=value" items of `-o`.
-        infer_img: the image.
+        inputs: which images; when neither files nor a list are given, those of `gt`.
         cam_out: the folder to write into.
         question: what is asked of which boxes.
+        output: what is written of each image.
         gt: COCO annotations; objects of theirs that no detection found are asked about as well.
+        resume: whether to go on with the run over several images that is in `cam_out`.
+        overwrite: whether to remove the run that is in `cam_out`.
+        report: whether to write a page to look at all pictures with.
+        workers: how many threads draw and write.
+        shard: "I/N": only the I-th of N parts of the images.
     """
 
     config: Path
     overrides: tuple[str, ...]
-    infer_img: Path
+    inputs: Inputs
     cam_out: Path
     question: Question
+    output: Output = Output()
     gt: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    report: bool = False
+    workers: int = DEFAULT_WORKERS
+    shard: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.inputs.is_empty and self.gt is None:
+            raise ConfigError(
+                "no image given: --infer_img <file> ..., --infer_dir <folder>, --infer_list <file>, or the images of "
+                "--gt <annotations>"
+            )
+        if self.resume and self.overwrite:
+            raise ConfigError("--resume goes on with an earlier run, --overwrite removes it; give one of them")
+        if self.resume and self.inputs.is_single:
+            raise ConfigError("--resume goes on with a run over several images; a single image is explained anew")
+        if self.overwrite and self.shard:
+            raise ConfigError(
+                "--overwrite with --shard would remove the other shards' work; remove the folder, or choose another "
+                "--cam_out"
+            )
+        if self.workers < 0:
+            raise ConfigError(f"--workers must be 0 or more, not {self.workers}")
+        if self.report:
+            kinds = (*self.output.kinds, *REPORT_KINDS)
+            object.__setattr__(self, "output", dataclasses.replace(self.output, kinds=kinds))
+
+    @property
+    def inputs_are_annotated(self) -> bool:
+        """Whether the images are those that the ground truth names."""
+        return self.gt is not None and not self.inputs.images and self.inputs.list_file is None
 
     def flags(self) -> dict[str, object]:
-        """Returns the flags by their command-line names, as `run.json` holds them."""
-        question, selection = self.question, self.question.selection
+        """Returns the flags by their command-line names, as `run.json` holds them.
+
+        Those are left out that neither change what is written nor where: how the work was divided and interrupted.
+        """
+        question, selection, inputs = self.question, self.question.selection, self.inputs
+        images = [str(path) for path in inputs.images]
         return {
-            "infer_img": str(self.infer_img),
+            "infer_img": images[0] if inputs.is_single else images or None,
+            "infer_dir": None if inputs.folder is None else str(inputs.folder),
+            "recursive": inputs.recursive,
+            "infer_list": None if inputs.list_file is None else str(inputs.list_file),
             "cam_out": str(self.cam_out),
             "target_feature_layer_name": list(question.layers),
             "method": question.method,
@@ -95,5 +144,7 @@ class RunConfig:
             "samples": question.samples,
             "seed": question.seed,
             "batch_size": question.batch,
+            **self.output.flags(),
+            "report": self.report,
             "opt": list(self.overrides),
         }
