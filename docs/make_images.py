@@ -18,6 +18,7 @@ from ppdet_cam.images import read_image  # noqa: E402
 from ppdet_cam.methods import methods  # noqa: E402
 from ppdet_cam.render import draw_explanation, draw_heatmap, encode_jpeg  # noqa: E402
 from ppdet_cam.structures import Explanation, MapStatus  # noqa: E402
+from ppdet_cam.truth import read_ground_truth  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 SCENES = ROOT / "demo" / "drawn"
@@ -123,15 +124,13 @@ def model_sheet() -> None:
     save("demo_models.jpg", sheet(tiles, 4))
 
 
-def missed_box() -> None:
-    """A box that was asked about."""
-    explainer = explainer_of("mask_rcnn")
-    photo = read_image(SCENES / "scene_1.jpg").image
-    asked = explainer(SCENES / "scene_1.jpg", boxes=[(*MISSED, "face")], draw_threshold=0.9)
-    save("asked_box.jpg", draw_explanation(photo, asked[0]))
-
-
-MISSED = (0.0, 0.0, 1.0, 1.0)
+def asked_box() -> None:
+    """An annotated face that is not shown, as its score is too low."""
+    explainer = explainer_of("mask_rcnn", draw_threshold=0.9)
+    frame = read_image(SCENES / "scene_1.jpg")
+    truth = read_ground_truth(SCENES / "annotations.json", explainer.detector.class_names)
+    answered = [e for e in explainer(frame, true_boxes=truth.of(SCENES / "scene_1.jpg")) if e.answer]
+    save("asked_box.jpg", draw_explanation(frame.image, answered[0]))
 
 
 def main() -> None:
@@ -140,6 +139,7 @@ def main() -> None:
     target_sheet()
     layer_sheet()
     model_sheet()
+    asked_box()
 
 
 if __name__ == "__main__":

@@ -232,16 +232,17 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
         )
     boxes, scores, class_ids = _per_candidate(scene.candidates, class_id)
     overlaps = iou(asked.box_xyxy, boxes)
+    overlaps[_claimed_rows(scene, claimed, class_ids)] = 0.0  # they are other objects' candidates
     near = overlaps >= MATCH_IOU
     if not near.any():
         best = float(overlaps.max(initial=0.0))
         words = f"no candidate there: the best IoU is {best:.2f}" + _first_stage(asked, scene)
+        words += _others_there(asked, scene, class_id, claimed)
         nothing = Detection(
             -1, class_id or 0, "any" if class_id is None else scene.class_name(class_id), 0.0, asked.box_xyxy
         )
         return _judgement(asked, scene, class_id, Verdict.NO_CANDIDATE, words, best, None, nothing, None)
     passing = near & (scores >= scene.threshold)
-    passing[[scene.rows[index] for index in claimed]] = False
     among = passing if passing.any() else near
     row = max(np.flatnonzero(among), key=lambda candidate: (overlaps[candidate], scores[candidate]))
     left, top, right, bottom = (float(value) for value in boxes[row])
@@ -253,7 +254,7 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
         words = f"scored too low: {candidate.score:.3f} for {name} at IoU {overlap:.2f}, below {scene.threshold:g}"
         if highest > candidate.score:
             words += f" (at most {highest:.3f} among the candidates there)"
-        words += _first_stage(asked, scene) + _other_classes(asked, scene, class_id)
+        words += _first_stage(asked, scene) + _others_there(asked, scene, class_id, claimed)
         return _judgement(asked, scene, class_id, Verdict.LOW_SCORE, words, overlap, int(row), candidate, None)
     winner, between = _suppressor(candidate, scene)
     of_candidate = f"its candidate ({name} {candidate.score:.3f}, IoU {overlap:.2f})"
@@ -317,7 +318,7 @@ def _suppressor(candidate: Detection, scene: Scene) -> tuple[Detection | None, f
     rivals = [d for d in scene.detections if d.class_id == candidate.class_id and d.score >= candidate.score]
     boxes, _, _ = _per_candidate(scene.candidates, candidate.class_id)  # as NMS saw them, not clipped to the image
     overlaps = iou(candidate.box_xyxy, boxes[[scene.rows[d.index] for d in rivals]])
-    if not rivals or overlaps.max() < scene.nms_iou:
+    if not rivals or overlaps.max() <= scene.nms_iou:
         return None, 0.0
     best = int(overlaps.argmax())
     return rivals[best], float(overlaps[best])
@@ -333,9 +334,17 @@ def _first_stage(asked: AskedBox, scene: Scene) -> str:
     return f"; the first stage proposed it (IoU {best:.2f}), the second refused it"
 
 
-def _other_classes(asked: AskedBox, scene: Scene, class_id: int | None) -> str:
-    """Returns which shown detection of another class lies there, "" when none does."""
+def _others_there(asked: AskedBox, scene: Scene, class_id: int | None, claimed: frozenset[int]) -> str:
+    """Returns which shown detection lies there that is of another class or another object, "" when none does."""
     if class_id is None:
         return ""
     other = _finder(asked, None, scene)
-    return "" if other is None else f"; detection {_named(other)} lies there"
+    if other is None:
+        return ""
+    return f"; detection {_named(other)} lies there" + (", and found another object" if other.index in claimed else "")
+
+
+def _claimed_rows(scene: Scene, claimed: frozenset[int], class_ids: np.ndarray) -> list[int]:
+    """Returns the rows of the claimed detections that are looked at for the class that they were kept under."""
+    kept = [(scene.rows[d.index], d.class_id) for d in scene.detections if d.index in claimed]
+    return [row for row, class_id in kept if class_ids[row] == class_id]

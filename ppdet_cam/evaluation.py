@@ -58,7 +58,7 @@ def measured_image(
     true_boxes: Sequence[TrueBox],
     questions: Sequence[Question],
     *,
-    with_curves: bool,
+    curve_boxes: int = 0,
     names: Sequence[str] | None = None,
 ) -> Iterator[Measured]:
     """Yields the metrics of every question's maps, and of the baselines, for each detection that found an object.
@@ -69,7 +69,8 @@ def measured_image(
         name: its name.
         true_boxes: its objects.
         questions: what to ask; each one's selection says which detections take part.
-        with_curves: whether to measure deletion and insertion, which take a forward pass per step.
+        curve_boxes: for how many boxes to measure deletion and insertion, which take a forward pass per step; they are
+            taken evenly from the image's boxes.
         names: the metrics; None for all that can be measured.
     """
     explainer = Explainer.of_question(detector, questions[0])
@@ -85,7 +86,8 @@ def measured_image(
     ]
     if not boxes:
         return
-    score_fns = {box.detection.index: _score_fn(detector, frame, box.detection) for box in boxes} if with_curves else {}
+    chosen_for_curves = boxes[:: -(-len(boxes) // curve_boxes)] if curve_boxes else []
+    score_fns = {box.detection.index: _score_fn(detector, frame, box.detection) for box in chosen_for_curves}
     for question in questions:
         selection = dataclasses.replace(question.selection, box_index=tuple(sorted(b.detection.index for b in boxes)))
         asked = dataclasses.replace(question, selection=selection)

@@ -95,10 +95,44 @@ def combined(maps: Sequence[OnImage]) -> OnImage:
     return heatmap, levels, MapStatus.OK
 
 
+def level_heatmaps(
+    per_part: Sequence[Sequence[FeatureMap]],
+    maps: Sequence[OnImage],
+    method: Method,
+    geometry: ImageGeometry,
+    *,
+    cell_strides: CellStrides | None = None,
+) -> tuple[np.ndarray, ...]:
+    """Returns what every level adds to a box's map: they sum to the map that `combined` gives.
+
+    Where the parts of a target are combined, each pixel has one part's value, and so that part's levels.
+
+    Args:
+        per_part: for each part of the target, all captured feature maps of the box.
+        maps: of the parts, from `map_on_image`.
+        method, geometry, cell_strides: as for `map_on_image`.
+
+    Returns:
+        float32 [H, W] for each feature map, original pixels; nothing when no part's map shows something.
+    """
+    shown = [(features, of_part[0]) for features, of_part in zip(per_part, maps) if of_part[2] is MapStatus.OK]
+    if not shown:
+        return ()
+    levels = [
+        [map_on_image([feature], method, geometry, cell_strides=cell_strides)[0] for feature in features]
+        for features, _ in shown
+    ]
+    if len(maps) == 1:
+        return tuple(levels[0])
+    winner = np.stack([heatmap / heatmap.max() for _, heatmap in shown]).argmax(axis=0)
+    scaled = [[level / heatmap.max() for level in of_part] for of_part, (_, heatmap) in zip(levels, shown)]
+    return tuple(np.choose(winner, of_level) for of_level in zip(*scaled))
+
+
 def _inputs(feature: FeatureMap, method: Method) -> tuple[np.ndarray | float, ...]:
     """Returns what the method's function is called with; nothing for a feature map that takes no part."""
-    if method.needs is Needs.MASKS:
-        raise ValueError(f"method {method.name!r} makes its map from masked images, not from feature maps")
+    if method.needs.is_of_images:
+        raise ValueError(f"method {method.name!r} makes its map from {method.needs.value}, not from feature maps")
     if method.levels is Levels.OWN and not feature.is_own_level:
         return ()
     wanted: dict[Needs, tuple[np.ndarray | float | None, ...]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from ppdet_cam.building import build_detector, weights_of
 from ppdet_cam.config import DEFAULT_BATCH, DEFAULT_LAYER, DEFAULT_METHOD, DEFAULT_SEED, DEFAULT_THRESHOLD, Question
 from ppdet_cam.detector import Detector, ForwardPass
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.evidence import combined, map_on_image
+from ppdet_cam.evidence import combined, level_heatmaps, map_on_image
 from ppdet_cam.extractors.base import KeptRow
 from ppdet_cam.gradients import image_features, roi_features
 from ppdet_cam.images import frame_from_array, read_image
 from ppdet_cam.layer_names import parse_layers
 from ppdet_cam.methods import Method, Needs, methods
-from ppdet_cam.perturbation import Progress, black_box_maps, silent, with_channel_scores
+from ppdet_cam.perturbation import Progress, black_box_maps, occlusion_map, silent, with_channel_scores
 from ppdet_cam.projection import box_on_original
 from ppdet_cam.structures import (
     Answer,
@@ -73,6 +73,7 @@ class _Map:
     levels: tuple[LevelShare, ...]
     status: MapStatus
     roi_xyxy: tuple[float, float, float, float] | None = None
+    level_heatmaps: tuple[np.ndarray, ...] = ()
 
 
 class Explainer:
@@ -242,6 +243,7 @@ class Explainer:
         *,
         question: Question | None = None,
         true_boxes: Sequence[TrueBox] = (),
+        keep_levels: bool = False,
     ) -> ExplanationStream:
         """Returns the detections, and the explanations one at a time: for images with many boxes.
 
@@ -249,6 +251,7 @@ class Explainer:
             image: as for a call.
             question: what to ask; by default what the explainer was made for.
             true_boxes: as for a call.
+            keep_levels: whether each explanation is to hold the maps of its levels as well.
         """
         question = question or self.question
         self.check(question)
@@ -260,7 +263,7 @@ class Explainer:
         for path in image_layers:
             forward.capture.chosen(path, wanted[path])
         subjects = self._subjects(forward, question, true_boxes)
-        explanations = self._explanations(frame, forward, question, target, subjects)
+        explanations = self._explanations(frame, forward, question, target, subjects, keep_levels=keep_levels)
         return ExplanationStream(frame, forward.detections, explanations)
 
     def _target(self, question: Question) -> Target:
@@ -340,26 +343,32 @@ class Explainer:
         question: Question,
         target: Target,
         subjects: Sequence[_Subject],
+        *,
+        keep_levels: bool,
     ) -> Iterator[Explanation]:
         method = methods.get(question.method)
         candidates = [subject.kept for subject in subjects if subject.kept is not None]
-        explained = self._black_box if method.needs is Needs.MASKS else self._from_features
-        maps = explained(frame, forward, question, target, candidates) if candidates else iter(())
+        maps: Iterator[_Map] = iter(())
+        if candidates and method.needs.is_of_images:
+            maps = self._from_images(frame, forward, question, target, candidates)
+        elif candidates:
+            maps = self._from_features(frame, forward, question, target, candidates, keep_levels=keep_levels)
         for subject in subjects:
             found = _nothing(frame) if subject.kept is None else next(maps)
             yield Explanation(
                 detection=subject.detection,
                 method=question.method,
-                layers=() if method.needs is Needs.MASKS else question.layers,
+                layers=() if method.needs.is_of_images else question.layers,
                 levels=found.levels,
                 heatmap=found.heatmap,
                 status=found.status,
                 box_xyxy_roi=found.roi_xyxy,
                 target=target.name,
                 answer=subject.answer,
+                level_heatmaps=found.level_heatmaps,
             )
 
-    def _black_box(
+    def _from_images(
         self,
         frame: Frame,
         forward: ForwardPass,
@@ -367,9 +376,16 @@ class Explainer:
         target: Target,
         kept: Sequence[KeptRow],
     ) -> Iterator[_Map]:
-        for heatmap in black_box_maps(self.detector, frame, forward, question, kept, progress=self.progress):
-            status = MapStatus.OK if heatmap.any() else MapStatus.NEGATIVE
-            yield _Map(heatmap, (), status)
+        maps: Iterable[np.ndarray]
+        if methods.get(question.method).needs is Needs.MASKS:
+            maps = black_box_maps(self.detector, frame, forward, question, kept, progress=self.progress)
+        else:
+            maps = (
+                occlusion_map(self.detector, frame, forward, question, target, box, progress=self.progress)
+                for box in kept
+            )
+        for heatmap in maps:
+            yield _Map(heatmap, (), MapStatus.OK if heatmap.any() else MapStatus.NEGATIVE)
 
     def _from_features(
         self,
@@ -378,6 +394,8 @@ class Explainer:
         question: Question,
         target: Target,
         kept: Sequence[KeptRow],
+        *,
+        keep_levels: bool,
     ) -> Iterator[_Map]:
         method, wanted = methods.get(question.method), parse_layers(question.layers)
         image_layers, roi_layers = self.detector.layers(list(wanted))
@@ -397,16 +415,18 @@ class Explainer:
                 per_part = with_channel_scores(
                     self.detector, frame, forward, question, target, box, per_part, progress=self.progress
                 )
-            yield _mapped(per_part, method, forward)
+            yield _mapped(per_part, method, forward, keep_levels=keep_levels)
 
 
-def _mapped(per_part: Sequence[Sequence[FeatureMap]], method: Method, forward: ForwardPass) -> _Map:
+def _mapped(
+    per_part: Sequence[Sequence[FeatureMap]], method: Method, forward: ForwardPass, *, keep_levels: bool
+) -> _Map:
     """Returns the map of one box; the parts of its target are combined."""
-    maps = [
-        map_on_image(features, method, forward.geometry, cell_strides=forward.cell_strides) for features in per_part
-    ]
+    geometry, cell_strides = forward.geometry, forward.cell_strides
+    maps = [map_on_image(features, method, geometry, cell_strides=cell_strides) for features in per_part]
     rois = [feature.roi_xyxy for feature in per_part[0] if feature.roi_xyxy is not None]
-    return _Map(*combined(maps), box_on_original(rois[0], forward.geometry) if rois else None)
+    levels = level_heatmaps(per_part, maps, method, geometry, cell_strides=cell_strides) if keep_levels else ()
+    return _Map(*combined(maps), box_on_original(rois[0], geometry) if rois else None, levels)
 
 
 def _nothing(frame: Frame) -> _Map:
@@ -415,15 +435,24 @@ def _nothing(frame: Frame) -> _Map:
 
 def _texts(values: str | Sequence[str | int], what: str) -> tuple[str, ...]:
     texts = (values,) if isinstance(values, str) else tuple(values)
-    if not all(isinstance(text, (str, int)) for text in texts) or (what == "layers" and not texts):
+    allowed = (str,) if what == "layers" else (str, int)
+    if not all(isinstance(text, allowed) for text in texts) or (what == "layers" and not texts):
         example = f"dotted paths such as '{DEFAULT_LAYER}'" if what == "layers" else "names or ids"
         raise ConfigError(f"{what} must be {example}, not {values!r}")
     return tuple(str(text) for text in texts)
 
 
 def _asked(box: Box, position: int) -> AskedBox:
-    numbers, rest = [float(value) for value in box[:4]], box[4:]
-    return asked_box(numbers, str(rest[0]) if rest else None, name=f"box_{position}")
+    try:
+        left, top, right, bottom, *rest = box
+        numbers = [float(value) for value in (left, top, right, bottom)]
+        (class_text,) = rest or (None,)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"boxes[{position}] must be left, top, right, bottom: four finite numbers, with a class name or id behind "
+            f"them or not, not {box!r}"
+        ) from error
+    return asked_box(numbers, None if class_text is None else str(class_text), name=f"box_{position}")
 
 
 def _frame(image: str | Path | np.ndarray | Frame) -> Frame:

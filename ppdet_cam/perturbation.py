@@ -12,10 +12,24 @@ from ppdet_cam.config import Question
 from ppdet_cam.detector import Detector, ForwardPass
 from ppdet_cam.evidence import placement_of
 from ppdet_cam.extractors.base import KeptRow
-from ppdet_cam.methods import Levels, Needs, channel_mask, detection_similarity, drise, methods, random_masks
+from ppdet_cam.methods import (
+    Levels,
+    Needs,
+    channel_mask,
+    detection_similarity,
+    drise,
+    fill_of,
+    margin,
+    methods,
+    occluded,
+    occlusion,
+    random_masks,
+    windows_over,
+)
+from ppdet_cam.methods.occlusion import CELLS
 from ppdet_cam.projection import project
 from ppdet_cam.replay import Replay, ablated, candidates_of_masked_images, replays
-from ppdet_cam.structures import Candidates, FeatureMap, Frame
+from ppdet_cam.structures import Candidates, FeatureMap, Frame, HeadOutputs
 from ppdet_cam.targets import DEFAULT_TARGET, Target, parse_target
 
 DEFAULT_MASKS = 1000
@@ -67,6 +81,41 @@ def black_box_maps(
         drise(random_masks(count, image_hw=frame.original_hw, seed=question.seed), of_box) for of_box in similarities
     ]
     return [(heatmap - heatmap.min()).astype(np.float32) for heatmap in maps]
+
+
+def occlusion_map(
+    detector: Detector,
+    frame: Frame,
+    forward: ForwardPass,
+    question: Question,
+    target: Target,
+    kept: KeptRow,
+    *,
+    progress: Progress = silent,
+) -> np.ndarray:
+    """Returns the occlusion map of a box, float32 [H, W].
+
+    What falls is the lead of the box's class over the best other class at the same candidate; with another target than
+    "class", that target's number. `samples` is how many windows there are along the longer side.
+    """
+    box_xyxy, _ = _of_class(forward.candidates(), kept.row, kept.class_id)
+    windows = windows_over(box_xyxy.tolist(), image_hw=frame.original_hw, cells=question.samples or CELLS)
+    if target.name == DEFAULT_TARGET:
+        target = Target(target.name, target.quantity, (_lead,))
+    fill = fill_of(frame.image, box_xyxy.tolist())
+    maps = []
+    for replay in replays(detector, frame, forward, kept, target, batch=question.batch):
+        images = (occluded(frame.image, window.cover(frame.original_hw), fill) for window in windows)
+        found = progress(replay.scores_of_images(images), total=len(windows), what="occluded images")
+        drops = replay.score() - np.array(list(found))
+        maps.append(occlusion(windows, drops, image_hw=frame.original_hw))
+    shown = [heatmap / heatmap.max() if len(maps) > 1 else heatmap for heatmap in maps if heatmap.any()]
+    heatmap = np.maximum.reduce(shown) if shown else np.zeros(frame.original_hw)
+    return np.asarray(heatmap, np.float32)
+
+
+def _lead(outputs: HeadOutputs, row: int, class_id: int) -> np.ndarray:
+    return np.asarray(margin(np.asarray(outputs.probabilities[row]), class_id))
 
 
 def _of_class(candidates: Candidates, row: int, class_id: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,8 +187,12 @@ def _channel_scores(
 
 
 def _channel_masks(feature: FeatureMap, channels: np.ndarray, forward: ForwardPass) -> Iterator[np.ndarray]:
-    """Yields each channel, laid over the image as its map would be, between 0 and 1; for a RoI, 0 outside of it."""
+    """Yields each channel, laid over the image as its map would be, between 0 and 1; for a RoI, 0 outside of it.
+
+    The channel is stretched before it is laid as well: where no cell lies the image has 0, and a channel with negative
+    values would be below that elsewhere.
+    """
     placement = placement_of(feature, forward.geometry, cell_strides=forward.cell_strides)
     for channel in channels:
-        laid = project(feature.activations[channel], placement, original_hw=forward.geometry.original_hw)
-        yield channel_mask(laid)
+        stretched = channel_mask(feature.activations[channel])
+        yield channel_mask(project(stretched, placement, original_hw=forward.geometry.original_hw))

@@ -53,9 +53,17 @@ class Replay:
         Args:
             masks: float [H, W] each, 0 to 1, original pixels.
         """
+        yield from self.scores_of_images(masked(self.frame, mask).image for mask in masks)
+
+    def scores_of_images(self, images: Iterable[np.ndarray]) -> Iterator[float]:
+        """Yields the number for other images of the same size.
+
+        Args:
+            images: uint8 [H, W, 3] each.
+        """
         source = self.source
-        for batch in _batches(masks, self.batch):
-            frames = [masked(self.frame, mask) for mask in batch]
+        for batch in _batches(images, self.batch):
+            frames = [dataclasses.replace(self.frame, image=image) for image in batch]
             watch, _ = self.detector.replay(self.detector.prepare_batch(frames), self.frame, sources=[source])
             for image in range(len(frames)):
                 yield self._number(watch, source, image)

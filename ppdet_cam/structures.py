@@ -231,6 +231,8 @@ class Explanation:
         box_xyxy_roi: for RoI features, the proposal that was pooled, in original pixels.
         target: name of the number that is explained: "class", "box:left", "contrast:dog", ...
         answer: for a box that was asked about, what became of it; `detection` is then its best candidate.
+        level_heatmaps: float32 [H, W] each, what every level adds to the heatmap, in the order of `levels`; empty
+            unless they were asked for, and for a map that shows nothing.
     """
 
     detection: Detection
@@ -242,6 +244,7 @@ class Explanation:
     box_xyxy_roi: tuple[float, float, float, float] | None = None
     target: str = "class"
     answer: Answer | None = None
+    level_heatmaps: tuple[np.ndarray, ...] = ()
 
     @property
     def name(self) -> str:

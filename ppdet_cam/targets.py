@@ -70,8 +70,10 @@ def parse_target(text: str, class_names: Sequence[str], *, known: frozenset[Quan
         UnknownNameError: no such target or class.
         ConfigError: the word after the colon is missing or wrong, or this detector's head does not say it.
     """
-    kind_name, _, argument = text.partition(":")
+    kind_name, colon, argument = text.partition(":")
     kind = targets.get(kind_name)
+    if colon and not argument:
+        raise ConfigError(f"target {text!r} has nothing after its colon; it is written {kind.form}")
     if kind.quantity not in known:
         there = [kind.form for kind in available_kinds(known)]
         raise ConfigError(
@@ -94,7 +96,7 @@ def class_id_of(text: str, class_names: Sequence[str]) -> int:
     """
     if text in class_names:
         return list(class_names).index(text)
-    if text.isdigit() and int(text) < len(class_names):
+    if text.isdecimal() and int(text) < len(class_names):
         return int(text)
     listed = ", ".join(class_names[:8]) + (", ..." if len(class_names) > 8 else "")
     raise UnknownNameError(

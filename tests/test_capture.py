@@ -430,6 +430,66 @@ def test_capture_take_starts_a_graph_only_where_there_is_none() -> None:
     assert (gradient.numpy() == 24.0).all()
 
 
+# chosen levels, and outputs with one of them altered
+
+
+class Pyramid(nn.Layer):
+    """Gives a pyramid of two levels beside other tensors, as a tuple of a list and a dict."""
+
+    def forward(self, x: paddle.Tensor) -> tuple:
+        scale = paddle.to_tensor(3.0)
+        return [x * 2.0, x[:, :, :1]], {"count": paddle.to_tensor([7], dtype="int32"), "scale": scale, "name": 5}
+
+
+def captured_pyramid() -> Capture:
+    layer = Pyramid()
+    with capturing({"model.neck": layer}) as capture:
+        layer(image())
+    return capture
+
+
+def test_chosen_levels_are_all_or_those_asked_for() -> None:
+    """None stands for every level; others are given back as they are."""
+    capture = captured_pyramid()
+    assert capture.chosen("model.neck", None) == [0, 1]
+    assert capture.chosen("model.neck", (1,)) == [1]
+    assert capture.chosen("model.neck", (0, 1)) == [0, 1]
+
+
+def test_chosen_level_that_is_not_there_is_refused() -> None:
+    """The message says how many there are."""
+    with pytest.raises(LayerError, match=r"'model\.neck' has no level 2; it has levels 0 to 1\. See --list_layers"):
+        captured_pyramid().chosen("model.neck", (0, 2))
+    model = Small()
+    with capturing({"model.backbone": model.backbone}) as capture:
+        model(image())
+    with pytest.raises(LayerError, match="has no level 1; it has one level, 0"):
+        capture.chosen("model.backbone", (1,))
+
+
+def test_substituted_puts_a_batch_in_the_place_of_one_level() -> None:
+    """The altered level has the batch's values; every other tensor is repeated, and the output keeps its form."""
+    capture = captured_pyramid()
+    altered = paddle.stack([paddle.full([3, 1, 2], value) for value in (8.0, 9.0)])
+    levels, others = capture.substituted("model.neck", 1, altered)
+    assert type(levels) is list and levels[1] is altered
+    assert levels[0].shape == [2, 3, 2, 2]
+    for position in range(2):
+        np.testing.assert_array_equal(levels[0][position].numpy(), image()[0].numpy() * 2.0)
+    assert others["count"].tolist() == [7, 7]
+    assert (float(others["scale"]), others["scale"].ndim, others["name"]) == (3.0, 0, 5)
+    assert capture.array("model.neck", 1).shape == (1, 3, 1, 2), "the capture itself is not changed"
+
+
+def test_substituted_is_refused_where_a_layer_ran_several_times() -> None:
+    """One of its feature maps cannot be altered alone; the message says how often it ran."""
+    layer = Double()
+    with capturing({"model.neck": layer}) as capture:
+        layer(layer(image()))
+    with pytest.raises(LayerError, match="layer 'model.neck' runs 2 times per image.*choose another layer"):
+        capture.substituted("model.neck", 0, image())
+
+
 # watching
 
 

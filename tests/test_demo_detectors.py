@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 import pytest
 from conftest import ROOT
-from test_families import assert_gradients_equal_differences, slope
+from gradient_checks import assert_gradients_equal_differences, slope
 
 from ppdet_cam import Explainer
 from ppdet_cam.images import read_image
@@ -80,13 +80,15 @@ def test_detections_and_scores_equal_plain_inference(explainer):
     forward = detector.forward(frame, detector.layers(["model.backbone"])[0])
     for detection in forward.detections:
         assert detection.score == float(plain[detection.index, 1])
-        score = float(forward.extractor.score(forward.watch, forward.kept[detection.index]))
-        assert score == pytest.approx(detection.score, abs=1e-5)
+        kept = forward.kept[detection.index]
+        source = forward.extractor.source(forward.watch, kept.row)
+        scores = forward.extractor.outputs(forward.watch, [source]).probabilities
+        assert float(scores[0, kept.class_id]) == pytest.approx(detection.score, abs=1e-5)
 
 
 def test_gradients_equal_finite_differences(explainer, results):
     """On trained weights as well, gradients equal central differences through ppdet's own heads."""
-    slopes = {name: max((slope(e.detection) for e in result), default=0.0) for name, result in results.items()}
+    slopes = {name: max((slope(e.detection.score) for e in result), default=0.0) for name, result in results.items()}
     unsaturated = max(slopes, key=slopes.get)
     assert_gradients_equal_differences(explainer.detector, results[unsaturated].frame)
 

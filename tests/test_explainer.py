@@ -9,8 +9,9 @@ import pytest
 from conftest import ROOT
 
 from ppdet_cam import Explainer
+from ppdet_cam.building import weights_of
 from ppdet_cam.errors import ConfigError, ImageError, LayerError, UnknownNameError
-from ppdet_cam.explainer import weights_of
+from ppdet_cam.structures import MapStatus
 
 CONFIG = ROOT / "configs/face_detection/blazeface_1000e.yml"
 PHOTO = ROOT / "demo/coffee.jpg"
@@ -82,6 +83,106 @@ def test_it_works_where_gradients_are_switched_off(explainer):
     with paddle.no_grad():
         inside = explainer(PHOTO)
     np.testing.assert_array_equal(inside[0].heatmap, explainer(PHOTO)[0].heatmap)
+
+
+# --- asked otherwise for one image
+
+
+@pytest.fixture(scope="module")
+def ssd(detector_of):
+    """An explainer of a seeded detector with several classes."""
+    return Explainer(detector_of("ssd"), draw_threshold=0.3)
+
+
+def test_call_may_ask_otherwise_for_one_image(ssd, photo):
+    """Every part of the question can be changed for one call, and the next call asks what it asked before."""
+    before = ssd(photo)
+    changed = ssd(photo, layers="model.backbone@1,model.backbone@0", method="odam", target="logit", draw_threshold=0.5)
+    assert {(e.method, e.target) for e in changed} == {("odam", "logit")}
+    assert {tuple(level.level for level in e.levels) for e in changed} == {(0, 1)}
+    assert [e.detection for e in changed] == [e.detection for e in before if e.detection.score >= 0.5]
+    again = ssd(photo)
+    assert [e.detection for e in again] == [e.detection for e in before]
+    for one, other in zip(before, again):
+        assert (one.method, one.target, one.layers) == (other.method, other.target, other.layers)
+        np.testing.assert_array_equal(one.heatmap, other.heatmap)
+
+
+def test_choice_of_boxes_changes_no_map(ssd, photo):
+    """The best boxes, those of a class and those of given rows are the same explanations as among all."""
+    everything = {e.detection.index: e for e in ssd(photo)}
+    best = sorted(everything.values(), key=lambda e: -e.detection.score)[:2]
+    first = next(iter(everything.values())).detection
+    of_class = {index for index, e in everything.items() if e.detection.class_id == first.class_id}
+    assert len(everything) > len(of_class)
+    for chosen, wanted in (
+        (ssd(photo, top_k=2), {e.detection.index for e in best}),
+        (ssd(photo, classes=[first.class_name]), of_class),
+        (ssd(photo, classes=[first.class_id]), of_class),
+        (ssd(photo, box_index=[first.index], draw_threshold=1.0), {first.index}),
+    ):
+        assert {e.detection.index for e in chosen} == wanted
+        for explanation in chosen:
+            alone = everything[explanation.detection.index]
+            np.testing.assert_array_equal(explanation.heatmap, alone.heatmap)
+            assert explanation.levels == alone.levels
+
+
+def test_level_alone_gives_its_part_of_the_whole_map(ssd, photo):
+    """The levels' maps add up to the map of the layer, each with the share that the whole told for it."""
+    (whole,) = ssd(photo, top_k=1)
+    parts = [ssd(photo, top_k=1, layers=f"model.backbone@{level.level}")[0] for level in whole.levels]
+    total = sum(float(part.heatmap.sum()) for part in parts)
+    np.testing.assert_allclose(
+        sum(part.heatmap for part in parts), whole.heatmap, rtol=1e-4, atol=1e-6 * whole.heatmap.max()
+    )
+    for part, level in zip(parts, whole.levels):
+        assert len(part.levels) == 1 and part.levels[0].level == level.level
+        assert part.heatmap.any() == (level.share > 0)
+    assert total > 0
+
+
+def test_box_target_combines_the_four_sides(ssd, photo):
+    """Each side's map divided by its own maximum, and the highest at every pixel."""
+    (combined,) = ssd(photo, top_k=1, target="box")
+    sides = [ssd(photo, top_k=1, target=f"box:{side}")[0] for side in ("left", "top", "right", "bottom")]
+    shown = [side.heatmap / side.heatmap.max() for side in sides if side.status is MapStatus.OK]
+    assert combined.target == "box" and len(shown) > 1
+    np.testing.assert_allclose(combined.heatmap, np.maximum.reduce(shown), rtol=1e-5, atol=1e-7)
+
+
+def test_contrast_is_the_difference_of_two_classes(ssd, photo):
+    """Against the own class there is nothing to contrast: all gradients are zero."""
+    (explanation,) = ssd(photo, top_k=1)
+    own = explanation.detection.class_name
+    (nothing,) = ssd(photo, top_k=1, target=f"contrast:{own}")
+    assert nothing.status is MapStatus.ZERO_GRADIENT and not nothing.heatmap.any()
+    other = next(name for name in ssd.detector.class_names if name != own)
+    (against,) = ssd(photo, top_k=1, target=f"contrast:{other}")
+    assert against.detection == explanation.detection
+    assert not np.allclose(against.heatmap, explanation.heatmap)
+
+
+def test_what_an_explainer_is_made_for_is_checked_at_once(detector_of):
+    """A layer, class, target or number that does not fit is refused before any image is read."""
+    detector = detector_of("ssd")
+    for arguments, error, message in (
+        ({"layers": "model.nek"}, LayerError, "no layer 'model.nek'"),
+        ({"layers": "model.backbone@x"}, LayerError, "a level is a number from 0"),
+        ({"target": "iou"}, ConfigError, "has not. It has"),
+        ({"target": "other:zebra"}, UnknownNameError, "no class 'zebra'"),
+        ({"classes": ["zebra"]}, UnknownNameError, "no class 'zebra'"),
+        ({"top_k": 0}, ConfigError, "--top_k must be at least 1"),
+        ({"samples": 0}, ConfigError, "--samples must be at least 1"),
+        ({"batch": 0}, ConfigError, "--batch_size must be at least 1"),
+        ({"seed": -1}, ConfigError, "--seed must be 0 or more"),
+        ({"method": "drise", "target": "logit"}, ConfigError, "--target must be 'class'"),
+    ):
+        with pytest.raises(error, match=message):
+            Explainer(detector, **arguments)
+
+
+# --- what is refused
 
 
 @pytest.mark.parametrize(

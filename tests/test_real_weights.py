@@ -9,10 +9,10 @@ import numpy as np
 import paddle
 import pytest
 from conftest import ROOT
+from gradient_checks import features_of, target_of
 
 from ppdet_cam import Explainer
 from ppdet_cam.cli import main
-from ppdet_cam.gradients import image_features
 from ppdet_cam.structures import MapStatus
 
 pytestmark = pytest.mark.real_weights
@@ -65,8 +65,8 @@ def test_gradients_equal_finite_differences(explainer, real_folder):
     detector = explainer.detector
     forward = detector.forward(read_image(real_folder / "hrnet_demo.jpg"), detector.layers(["model.backbone"])[0])
     detection = forward.detections[0]
-    features = image_features(forward, ["model.backbone"], detection)
     kept = forward.kept[detection.index]
+    (features,) = features_of(forward, kept, target_of(detector))
 
     def score(values: list[np.ndarray]) -> float:
         with paddle.no_grad():
@@ -100,6 +100,6 @@ def test_command_writes_the_face(real_folder, tmp_path, capsys):
     assert "1 picture in" in capsys.readouterr().out
     (line,) = (out / "images.jsonl").read_text().splitlines()
     (box,) = json.loads(line)["boxes"]
-    assert box["status"] == "ok" and box["class_name"] == "face" and (out / box["file"]).is_file()
-    picture = cv2.imread(str(out / box["file"]))
+    assert box["status"] == "ok" and box["class_name"] == "face" and (out / box["files"]["overlay"]).is_file()
+    picture = cv2.imread(str(out / box["files"]["overlay"]))
     assert picture is not None and picture.shape[1] >= 359

@@ -71,8 +71,8 @@ def windows_over(box_xyxy: Sequence[float], *, image_hw: tuple[int, int], cells:
     "occlusion",
     needs=Needs.OCCLUSIONS,
     levels=Levels.NONE,
-    reference="this project's own, after Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, "
-    "section 4.2",
+    reference="this project's own, after Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, "
+    "ECCV 2014, section 4.2",
     cost="some 100 forward passes of the detector",
 )
 def occlusion(windows: Sequence[Window], drops: np.ndarray, *, image_hw: tuple[int, int]) -> np.ndarray:
@@ -81,9 +81,9 @@ def occlusion(windows: Sequence[Window], drops: np.ndarray, *, image_hw: tuple[i
     A window's excess is by how much the class falls when the window is occluded, less the median over the windows, cut
     at 0: what any occlusion costs counts for nothing. The square lets the map rest on the few windows that decide.
 
-    Deviations from Zeiler and Fergus, who slide a gray square over the image and draw the class probability: the windows
-    tile the box and its surroundings only, the fill is the blurred image (`fill_of`), what falls is the lead over the
-    best other class (`margin`), and the result is the excess squared.
+    Deviations from Zeiler and Fergus, who slide a gray square over the image and draw the class probability: the
+    windows tile the box and its surroundings only, the fill is the blurred image (`fill_of`), what falls is the lead
+    over the best other class (`margin`), and the result is the excess squared.
 
     Args:
         windows: from `windows_over`.
@@ -113,7 +113,7 @@ def occluded(image: np.ndarray, cover: np.ndarray, fill: np.ndarray) -> np.ndarr
 
 
 def fill_of(image: np.ndarray, box_xyxy: Sequence[float]) -> np.ndarray:
-    """Returns what occludes: the image blurred by a Gaussian of a quarter of the box's longer side, float32 [H, W, 3]."""
+    """Returns what occludes, float32 [H, W, 3]: the image blurred by a Gaussian of a quarter of the box's longer side."""
     left, top, right, bottom = box_xyxy
     deviation = max(right - left, bottom - top) / 4
     blurred = ndimage.gaussian_filter(image.astype(np.float32), sigma=(deviation, deviation, 0), mode="nearest")
