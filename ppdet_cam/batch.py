@@ -1,50 +1,33 @@
-"""A run over images: explain, draw, write; the manifest last."""
+"""A run: explain, draw, write; the manifest last."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import platform
-import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
-from ppdet_cam import __version__
-from ppdet_cam.building import build_detector, weights_of
 from ppdet_cam.config import RunConfig
+from ppdet_cam.drawing import Job, Workers, draw_image
 from ppdet_cam.errors import OutputError
-from ppdet_cam.explainer import Explainer
 from ppdet_cam.images import read_image
+from ppdet_cam.inputs import ImageFile
+from ppdet_cam.many import Bar, NoBar, explain_many
+from ppdet_cam.merging import Failure, Tally
 from ppdet_cam.perturbation import Progress, silent
-from ppdet_cam.places import find_file
-from ppdet_cam.render import draw_explanation, encode_jpeg
+from ppdet_cam.resume import REPORT_FILE, find_earlier_run, is_single, remove_run
+from ppdet_cam.session import Session, open_session
+from ppdet_cam.sharding import Rank, rank_of
 from ppdet_cam.structures import Explanation, Frame, MapStatus
-from ppdet_cam.truth import TrueBox, read_ground_truth
-from ppdet_cam.weights import sha256_of
 from ppdet_cam.writers.files import check_output_folder, write_atomically
-from ppdet_cam.writers.manifest import (
-    IMAGES_FILE,
-    RUN_FILE,
-    SCHEMA_VERSION,
-    box_record,
-    encode_document,
-    encode_line,
-    image_record,
-    listed_files,
-)
+from ppdet_cam.writers.manifest import IMAGES_FILE, RUN_FILE, encode_document, encode_line, files_of, listed_files
 
 log = logging.getLogger(__name__)
-
-_PICTURE = re.compile(r"([0-9]+|box_[0-9]+|gt_[0-9]+)\.jpg")
-
-PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddledet", "numpy", "opencv-python", "pillow")
 
 
 @dataclass(frozen=True)
@@ -52,68 +35,112 @@ class Result:
     """What a run wrote.
 
     Attributes:
-        document: the content of `run.json`.
-        image: the image's line of `images.jsonl`.
+        totals: of the run; of this process's images when the run goes on in others, or was stopped.
+        document: the content of `run.json`, None when it is not written yet.
+        image: the line of `images.jsonl` of a single image; None for a run over several.
+        failures: the first of the images that failed.
+        left: how many of this process's images are not done.
+        rank: which part of the run was this process's.
+        stopped_by: the signal that stopped it, 0 for none.
+        did: how many images this process explained, or tried to.
     """
 
-    document: dict[str, object]
-    image: dict[str, object]
+    totals: Mapping[str, object]
+    document: Mapping[str, object] | None
+    image: Mapping[str, object] | None = None
+    failures: Sequence[Failure] = ()
+    left: int = 0
+    rank: Rank = Rank()
+    stopped_by: int = 0
+    did: int = 1
 
 
-def run(config: RunConfig, *, progress: Progress = silent) -> Result:
-    """Explains the image of one run, writes its pictures and its manifest, and returns what it wrote.
+def run(
+    config: RunConfig,
+    *,
+    progress: Progress = silent,
+    bar: Bar | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Result:
+    """Explains the images of one run, writes their files and the manifest, and returns what it wrote.
 
-    Pictures are made in a hidden folder beside their places and moved when all are there, so a run that fails leaves
-    the folder as it was. Files of an earlier run make room for this one's; other files are never touched.
+    A single image's files are made in a hidden folder beside their places and moved when all are there, so a run that
+    fails leaves the folder as it was. Files of an earlier run of a single image make room for this one's; other files
+    are never touched. For runs over several images see `ledger`.
 
     Args:
         config: what to do.
-        progress: shows how far a perturbation method is.
+        progress: shows how far a perturbation method is, for a single image.
+        bar: shows how far a run over several images is.
+        environment: says which rank of how many this process is.
 
     Raises:
-        PpdetCamError: any of its kinds; then no picture and no `run.json` is left half-written.
+        PpdetCamError: any of its kinds; then nothing is left half-written.
     """
     started = time.perf_counter()
-    check_output_folder(config.cam_out)
-    _check_manifest_is_ours(config.cam_out)
-    frame = read_image(config.infer_img)
-    detector, settings = build_detector(config.config, overrides=config.overrides)
-    explainer = Explainer.of_question(detector, config.question, progress=progress)
-    truth = read_ground_truth(config.gt, detector.class_names) if config.gt else None
-    true_boxes = truth.of(config.infer_img) if truth else ()
-    weights = detector.load_weights(weights_of(settings, None))
-    record = _explain_image(explainer, frame, true_boxes, config.cam_out)
-    document: dict[str, object] = {
-        "schema_version": SCHEMA_VERSION,
-        "config": {"path": str(find_file(config.config).resolve()), "architecture": detector.architecture},
-        "weights": {"asked": str(settings["weights"]), "path": str(weights), "sha256": sha256_of(weights)},
-        "flags": config.flags(),
-        "device": detector.device,
-        "versions": _versions(),
-        "totals": _totals(record, seconds=time.perf_counter() - started),
-    }
-    write_atomically(config.cam_out / RUN_FILE, encode_document(document))
-    return Result(document, record)
+    rank = rank_of(environment, config.shard)
+    if config.inputs.is_single:
+        # one image needs one rank
+        return (
+            _explain_single(config, progress) if rank.index == 0 else Result(Tally().totals(seconds=0.0), None, did=0)
+        )
+    outcome = explain_many(config, rank, bar or NoBar())
+    totals = outcome.tally.totals(seconds=time.perf_counter() - started)
+    if outcome.document is not None:
+        _write_report(config)
+        totals = outcome.document["totals"]  # type: ignore[assignment]
+    left = outcome.share - outcome.tally.images if outcome.document is None else 0
+    return Result(totals, outcome.document, None, outcome.tally.failures, left, rank, outcome.signal, outcome.did)
 
 
-def _explain_image(
-    explainer: Explainer, frame: Frame, true_boxes: Sequence[TrueBox], cam_out: Path
-) -> dict[str, object]:
-    """Writes one image's pictures and its line of `images.jsonl` in the place of an earlier run's."""
+def _explain_single(config: RunConfig, progress: Progress) -> Result:
     started = time.perf_counter()
-    stream = explainer.stream(frame, true_boxes=true_boxes)
-    detected = time.perf_counter()
+    (path,) = config.inputs.images
+    check_output_folder(config.cam_out)
+    _check_may_replace(config)
+    frame = read_image(path)
+    image = ImageFile(str(frame.path), "")
+    session = open_session(config, [image], progress=progress)
+    record = _explain_image(config, session, image, frame)
+    tally = Tally()
+    tally.add(record)
+    document = {**session.document, "totals": tally.totals(seconds=time.perf_counter() - started)}
+    write_atomically(config.cam_out / RUN_FILE, encode_document(document))
+    _write_report(config)
+    return Result(tally.totals(seconds=time.perf_counter() - started), document, record)
+
+
+def _write_report(config: RunConfig) -> None:
+    if config.report:
+        from ppdet_cam.report import write_report  # here, as few runs need it
+
+        write_report(config.cam_out)
+
+
+def _explain_image(config: RunConfig, session: Session, image: ImageFile, frame: Frame) -> dict[str, object]:
+    """Writes one image's files and its line of `images.jsonl` in the place of an earlier run's."""
+    cam_out, started = config.cam_out, time.perf_counter()
+    annotated = session.truth.of(image) if session.truth else None
+    stream = session.explainer.stream(
+        frame,
+        true_boxes=annotated.true_boxes if annotated else (),
+        keep_levels="panel" in config.output.kinds,
+    )
     with _staging_folder(cam_out) as staged:
-        boxes = []
-        for explanation in stream.explanations:
-            _warn_if_blank(explanation)
-            name = f"{explanation.name}.jpg"
-            write_atomically(staged / name, encode_jpeg(draw_explanation(frame.image, explanation)))
-            boxes.append(box_record(explanation, name))
-        seconds = {"detect": detected - started, "explain_and_write": time.perf_counter() - detected}
-        record = image_record(frame, stream.detections, boxes, seconds=seconds)
+        with Workers(config.workers) as workers:
+            draft = draw_image(
+                stream,
+                Job(config.output, workers),
+                path=image.path,
+                name=image.name,
+                folder=staged,
+                started=started,
+                annotated=annotated,
+                noticed=_warn_if_blank,
+            )
+            record = draft.record()
         write_atomically(staged / IMAGES_FILE, encode_line(record))
-        _replace_earlier_run(cam_out, staged, [str(box["file"]) for box in boxes], spared=frame.path)
+        _replace_earlier_run(cam_out, staged, files_of(record), spared=frame.path)
     return record
 
 
@@ -125,20 +152,13 @@ def _warn_if_blank(explanation: Explanation) -> None:
         )
 
 
-def _check_manifest_is_ours(cam_out: Path) -> None:
-    """Raises OutputError when `cam_out` holds a file with a manifest's name that no run wrote."""
-    for name, key in ((RUN_FILE, "schema_version"), (IMAGES_FILE, "boxes")):
-        path = cam_out / name
-        try:
-            text = path.read_bytes()
-        except OSError:
-            continue  # not there; anything else comes up again, with its cause, when it is to be replaced
-        try:
-            record = json.loads(text if name == RUN_FILE else text.partition(b"\n")[0])
-        except ValueError:
-            record = None
-        if not isinstance(record, dict) or key not in record:
-            raise OutputError(f"{path} is not of an earlier run and would be replaced. Choose another --cam_out")
+def _check_may_replace(config: RunConfig) -> None:
+    """Raises OutputError when a single image's files cannot take the place of what is in the output folder."""
+    earlier = find_earlier_run(config.cam_out)
+    if earlier is not None and not is_single(config.cam_out) and not config.overwrite:
+        raise OutputError(
+            f"{config.cam_out} holds a run over several images. --overwrite replaces it; or choose another --cam_out"
+        )
 
 
 @contextlib.contextmanager
@@ -162,32 +182,35 @@ def _staging_folder(cam_out: Path) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def _replace_earlier_run(cam_out: Path, staged: Path, pictures: Sequence[str], *, spared: Path | None) -> None:
-    """Moves what was staged to its place and removes the earlier run's pictures.
+def _replace_earlier_run(cam_out: Path, staged: Path, files: Sequence[str], *, spared: Path | None) -> None:
+    """Moves what was staged to its place and removes the earlier run's files.
 
-    The order lets a later run tidy up after one that was killed here: each picture in the folder is listed in the
+    The order lets a later run tidy up after one that was killed here: each file in the folder is listed in the
     `images.jsonl` beside it at every moment, and `run.json` is not there.
 
     Args:
         cam_out: the folder of both runs.
-        staged: holds the pictures and `images.jsonl`.
-        pictures: names of this run's pictures.
+        staged: holds the files and `images.jsonl`.
+        files: names of this run's files.
         spared: the image that was explained, which may lie in `cam_out`.
 
     Raises:
-        OutputError: a file that no run wrote has a picture's name, or the files cannot be moved.
+        OutputError: a file that no run wrote has a file's name, or the files cannot be moved.
     """
-    earlier = {name for name in listed_files(cam_out) if _PICTURE.fullmatch(name)}
+    single = is_single(cam_out)
+    earlier = {name for name in listed_files(cam_out) if single and "/" not in name}
     earlier -= {name for name in earlier if spared is not None and _is_same_file(cam_out / name, spared)}
-    for name in pictures:
+    for name in files:
         if name not in earlier and (cam_out / name).exists():
             raise OutputError(
                 f"{cam_out / name} is not of an earlier run and would be replaced. Move it, or choose another --cam_out"
             )
     try:
-        for name in [RUN_FILE, *sorted(earlier.difference(pictures))]:
+        if not single:
+            remove_run(cam_out)
+        for name in [RUN_FILE, *_stale_report(cam_out), *sorted(earlier.difference(files))]:
             (cam_out / name).unlink(missing_ok=True)
-        for name in [IMAGES_FILE, *pictures]:
+        for name in [IMAGES_FILE, *files]:
             (staged / name).replace(cam_out / name)
     except OSError as error:
         raise OutputError(
@@ -196,29 +219,15 @@ def _replace_earlier_run(cam_out: Path, staged: Path, pictures: Sequence[str], *
         ) from error
 
 
+def _stale_report(cam_out: Path) -> list[str]:
+    """Returns the name of the report that the earlier run wrote, if it wrote one."""
+    earlier = find_earlier_run(cam_out)
+    flags = earlier.document.get("flags") if earlier else None
+    return [REPORT_FILE] if isinstance(flags, dict) and flags.get("report") else []
+
+
 def _is_same_file(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
     except OSError:
         return False
-
-
-def _totals(record: dict[str, object], *, seconds: float) -> dict[str, object]:
-    boxes: list[dict[str, object]] = record["boxes"]  # type: ignore[assignment]
-    return {
-        "images": 1,
-        "failed": 0,
-        "detections": record["detections"],
-        "explained": len(boxes),
-        "blank": sum(box["status"] != MapStatus.OK.name.lower() for box in boxes),
-        "highest_score": record["highest_score"],
-        "seconds": round(seconds, 3),
-    }
-
-
-def _versions() -> dict[str, str]:
-    versions = {"ppdet_cam": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return versions

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ppdet_cam import __version__
 from ppdet_cam.boxes import Selection, parse_box
@@ -19,19 +19,30 @@ from ppdet_cam.config import (
     DEFAULT_METHOD,
     DEFAULT_SEED,
     DEFAULT_THRESHOLD,
+    DEFAULT_WORKERS,
     Question,
     RunConfig,
 )
 from ppdet_cam.errors import ConfigError, PpdetCamError
+from ppdet_cam.inputs import Inputs
 from ppdet_cam.methods import methods
-from ppdet_cam.progress import show_progress
+from ppdet_cam.progress import ImagesBar, show_progress
 from ppdet_cam.registry import closest
+from ppdet_cam.render import STYLE_OPTIONS, RenderStyle
 from ppdet_cam.tables import level_table, method_table, target_table
 from ppdet_cam.targets import DEFAULT_TARGET, targets
+from ppdet_cam.writers.pictures import DEFAULT_KINDS, KINDS, Output
+from ppdet_cam.writers.raw import RAW_DTYPES
+
+if TYPE_CHECKING:
+    from ppdet_cam.batch import Result
 
 PROGRAM = "cam_ppdet"
 
-EXIT_DONE, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 2, 130  # 130: what a shell gives for Ctrl-C
+EXIT_DONE, EXIT_WRONG_INPUT, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 130  # 130: what a shell gives for Ctrl-C
+_EXIT_SIGNAL = 128  # and the signal's number behind it, as a shell has it
+
+_SHOWN_FAILURES = 20
 
 
 class _Parser(argparse.ArgumentParser):
@@ -64,15 +75,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="change settings of the config, e.g. -o weights=model.pdparams use_gpu=false",
     )
-    parser.add_argument("--infer_img", type=_path, metavar="FILE", help="image to explain; required")
-    parser.add_argument(
-        "--cam_out",
-        type=_path,
-        default=Path("cam_out"),
-        metavar="FOLDER",
-        help="folder to write into (default: %(default)s)",
-    )
+    _add_inputs(parser)
     _add_question(parser)
+    _add_output(parser)
     parser.add_argument(
         "--list_layers",
         action="store_true",
@@ -85,6 +90,82 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--list_targets", action="store_true", help="print every target and its meaning, and stop")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say which images are explained."""
+    parser.add_argument(
+        "--infer_img",
+        type=_path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="image to explain, or several",
+    )
+    parser.add_argument("--infer_dir", type=_path, metavar="FOLDER", help="explain all images in this folder")
+    parser.add_argument(
+        "--recursive", action="store_true", help="with --infer_dir: the images in the folder's folders as well"
+    )
+    parser.add_argument(
+        "--infer_list",
+        type=_path,
+        metavar="FILE",
+        help="explain the images that this file names, a path per line, relative to --infer_dir if that is given",
+    )
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="explain the I-th of N parts of the images only, into a folder that all parts share; "
+        "paddle.distributed.launch does it by itself",
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say what is written, where and how."""
+    parser.add_argument(
+        "--cam_out",
+        type=_path,
+        default=Path("cam_out"),
+        metavar="FOLDER",
+        help="folder to write into (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--save",
+        action="append",
+        metavar="KINDS",
+        help="what is written, several separated by commas: "
+        f"{'; '.join(f'{kind}: {meaning}' for kind, meaning in KINDS.items())} (default: {','.join(DEFAULT_KINDS)})",
+    )
+    for option in STYLE_OPTIONS:
+        parser.add_argument(option.flag, default=option.default, metavar=option.metavar, help=option.help)
+    parser.add_argument(
+        "--raw_dtype",
+        default=RAW_DTYPES[0],
+        metavar="TYPE",
+        help=f"numbers of --save raw: {' or '.join(RAW_DTYPES)} (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--raw_reduction",
+        type=int,
+        default=1,
+        metavar="N",
+        help="--save raw: N x N pixels are averaged to one value (default: %(default)s)",
+    )
+    parser.add_argument("--report", action="store_true", help="write report.html as well, a page to look at them all")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run over several images that is in --cam_out, and try again what failed",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="remove the run that is in --cam_out")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=DEFAULT_WORKERS,
+        metavar="N",
+        help="threads that draw and write while the next maps are computed (default: %(default)s)",
+    )
 
 
 def _add_question(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +215,8 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         "--gt",
         type=_path,
         metavar="FILE",
-        help="COCO annotations: every object of the image that no detection found is asked about as well",
+        help="COCO annotations: every object of an image that no detection found is asked about as well; without "
+        "--infer_img and --infer_list, its images are explained",
     )
     parser.add_argument("--levels", action="store_true", help="print each level's share of every box's evidence")
     parser.add_argument(
@@ -156,18 +238,19 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code: 0 done, 2 something given was wrong, 130 interrupted."""
+    """Runs the command line and returns its exit code.
+
+    0 done, 2 something given was wrong, 3 some images failed, 130 interrupted (143 by SIGTERM).
+    """
     with _log_on_stderr():
         try:
-            options = _parse(arguments)
-            _print_result(_answer(options))
+            return _answer(_parse(arguments))
         except PpdetCamError as error:
             print(f"{PROGRAM}: error: {' '.join(str(error).split())}", file=sys.stderr)
             return EXIT_WRONG_INPUT
         except KeyboardInterrupt:
             print(f"{PROGRAM}: interrupted", file=sys.stderr)
             return EXIT_INTERRUPTED
-    return EXIT_DONE
 
 
 @contextlib.contextmanager
@@ -213,12 +296,17 @@ def _print_result(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _answer(options: argparse.Namespace) -> str:
+def _answer(options: argparse.Namespace) -> int:
+    """Does what is asked for, prints what comes of it, and returns the exit code."""
     if options.list_methods:
-        return method_table()
-    if options.list_targets:
-        return target_table()
-    return _list_layers(options) if options.list_layers else _explain(options)
+        _print_result(method_table())
+    elif options.list_targets:
+        _print_result(target_table())
+    elif options.list_layers:
+        _print_result(_list_layers(options))
+    else:
+        return _explain(options)
+    return EXIT_DONE
 
 
 def _question(options: argparse.Namespace) -> Question:
@@ -251,40 +339,71 @@ def _items(text: str | None, flag: str) -> tuple[str, ...]:
 
 
 def _integer(text: str, flag: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal():
         raise ConfigError(f"{flag} takes whole numbers from 0, separated by commas, not {text!r}")
     return int(text)
 
 
-def _explain(options: argparse.Namespace) -> str:
-    """Runs, and returns what is said of it."""
-    if options.infer_img is None:
-        raise ConfigError("no image given: --infer_img <file>")
-    config = RunConfig(
+def _run_config(options: argparse.Namespace) -> RunConfig:
+    style = RenderStyle.from_flags({option.name: getattr(options, option.name) for option in STYLE_OPTIONS})
+    kinds = tuple(kind for text in options.save or DEFAULT_KINDS for kind in _items(text, "--save"))
+    return RunConfig(
         config=options.config,
         overrides=tuple(options.opt),
-        infer_img=options.infer_img,
+        inputs=Inputs(tuple(options.infer_img), options.infer_dir, options.recursive, options.infer_list),
         cam_out=options.cam_out,
         question=_question(options),
+        output=Output(kinds, style, options.raw_dtype, options.raw_reduction),
         gt=options.gt,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        report=options.report,
+        workers=options.workers,
+        shard=options.shard,
     )
+
+
+def _explain(options: argparse.Namespace) -> int:
+    """Runs, prints what came of it, and returns the exit code."""
+    config = _run_config(options)
     with _detector_packages():
         from ppdet_cam.batch import run  # here, as paddle and ppdet take seconds to import and --help needs neither
 
-    result = run(config, progress=show_progress)
-    boxes: list[dict[str, object]] = result.image["boxes"]  # type: ignore[assignment]
+    result = run(config, progress=show_progress, bar=ImagesBar())
+    boxes: list[dict[str, object]] = result.image["boxes"] if result.image else []  # type: ignore[assignment]
     lines = [f"{box['answer']['name']}: {box['answer']['words']}" for box in boxes if "answer" in box]  # type: ignore[index]
     if options.levels and boxes:
         lines.append(level_table(boxes))
-    return "\n".join([*lines, _summary(config, result.document["totals"])])  # type: ignore[arg-type]
+    summary = _summary(config, result.totals) if result.image else _summary_of_many(config, result)
+    _print_result("\n".join([*lines, summary]))
+    return _exit_code(result)
+
+
+def _exit_code(result: Result) -> int:
+    """Prints which images failed, and returns the exit code."""
+    failed = int(result.totals["failed"])  # type: ignore[call-overload]
+    for failure in result.failures[:_SHOWN_FAILURES]:
+        _print_error(f"failed: {'' if failure.path in failure.reason else f'{failure.path}: '}{failure.reason}")
+    if failed > _SHOWN_FAILURES:
+        _print_error(f"failed: {failed - _SHOWN_FAILURES} more; images.jsonl names them")
+    if result.stopped_by:
+        _print_error("interrupted; go on with --resume")
+        return _EXIT_SIGNAL + result.stopped_by
+    # Paddle's launcher stops all ranks when one gives an error: only the one that ends the run may tell of failures
+    is_last = result.document is not None and result.did > 0
+    return EXIT_SOME_FAILED if failed and (is_last or not result.rank.is_launched) else EXIT_DONE
+
+
+def _print_error(text: str) -> None:
+    encoding = sys.stderr.encoding or "utf-8"
+    print(f"{PROGRAM}: {text}".encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
 
 
 def _summary(config: RunConfig, totals: Mapping[str, object]) -> str:
-    """Returns the line that says what came of a run."""
+    """Returns the line that says what came of a single image."""
     if totals["explained"]:
-        pictures = "1 picture" if totals["explained"] == 1 else f"{totals['explained']} pictures"
         blank = f", {totals['blank']} without a map" if totals["blank"] else ""
-        return f"{pictures} in {config.cam_out}{blank} ({totals['seconds']} s)"
+        return f"{_what_is_written(config, totals)} in {config.cam_out}{blank} ({totals['seconds']} s)"
     highest, selection = totals["highest_score"], config.question.selection
     if highest is not None and float(highest) >= selection.draw_threshold:  # type: ignore[arg-type]
         return f"no box is of the classes asked for; {config.cam_out} has the manifest only"
@@ -294,11 +413,35 @@ def _summary(config: RunConfig, totals: Mapping[str, object]) -> str:
     )
 
 
+def _what_is_written(config: RunConfig, totals: Mapping[str, object]) -> str:
+    explained = int(totals["explained"])  # type: ignore[call-overload]
+    pictures = explained * len(config.output.box_kinds)
+    return _counted(pictures, "picture") if pictures else _counted(explained, "box", "boxes")
+
+
+def _summary_of_many(config: RunConfig, result: Result) -> str:
+    """Returns the line that says what came of a run over several images, or of this process's part of it."""
+    totals = result.totals
+    who = "" if result.document is not None or result.rank.count == 1 else f"{result.rank}: "
+    counts = [
+        (totals["blank"], _counted(totals["blank"], "box", "boxes") + " without a map"),
+        (totals["failed"], _counted(totals["failed"], "image") + " failed"),
+        (result.left, _counted(result.left, "image") + " left"),
+    ]
+    more = "".join(f", {words}" for count, words in counts if count)
+    of_images = f"{_what_is_written(config, totals)} of {_counted(totals['images'], 'image')}"
+    return f"{who}{of_images} in {config.cam_out}{more} ({totals['seconds']} s)"
+
+
+def _counted(count: object, one: str, several: str = "") -> str:
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
 def _list_layers(options: argparse.Namespace) -> str:
     with _detector_packages():
         from ppdet_cam.layers import layer_table  # here, for the same reason
 
-    return layer_table(options.config, options.opt, image=options.infer_img)
+    return layer_table(options.config, options.opt, image=options.infer_img[0] if options.infer_img else None)
 
 
 @contextlib.contextmanager

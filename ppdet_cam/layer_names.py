@@ -28,7 +28,7 @@ def parse_layers(texts: Sequence[str]) -> dict[str, tuple[int, ...] | None]:
                 f"{', '.join(texts)!r} names no layer in one place; give dotted paths such as model.backbone, or "
                 "model.neck@1 for one of its levels, separated by commas. List them: --list_layers"
             )
-        if at and not level.isdigit():
+        if at and not level.isdecimal():
             raise LayerError(f"{text!r}: a level is a number from 0, as in {path}@0, not {level!r}")
         if not at:
             chosen[path] = None

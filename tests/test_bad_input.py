@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -17,10 +18,11 @@ from families import FAMILIES
 from PIL import Image
 from runs import BLAZEFACE, PHOTO, SSD, contents
 
-from ppdet_cam import batch
-from ppdet_cam.errors import OutputError, ScoreMismatchError
+from ppdet_cam import drawing, session
+from ppdet_cam.errors import ScoreMismatchError
 from ppdet_cam.extractors import families
 from ppdet_cam.places import demo_photographs
+from ppdet_cam.writers import pictures
 
 PPYOLOE = FAMILIES["ppyoloe"]
 
@@ -72,7 +74,7 @@ def test_unknown_flag_gives_the_closest(refused):
 
 def test_flag_is_not_abbreviated(refused):
     """The start of a flag's name is not taken for it: a later flag could start the same."""
-    says(refused("--draw", "0.5"), "unknown argument '--draw'", "did you mean '--draw_threshold'")
+    says(refused("--draw", "0.5"), "unknown argument '--draw'", "did you mean", "'--draw_threshold'")
 
 
 @pytest.mark.parametrize("threshold", ["1.5", "-0.1", "nan", "inf"])
@@ -88,7 +90,7 @@ def test_threshold_is_a_number(refused):
 
 def test_unknown_method_gives_the_supported_ones(refused):
     """The message has the closest name and the list."""
-    says(refused("--method", "grad-cam"), "method 'grad-cam'", "did you mean 'gradcam'", "Supported: gradcam")
+    says(refused("--method", "grad-cam"), "method 'grad-cam'", "did you mean 'gradcam'", "Supported: ", "gradcam, ")
 
 
 # --- config
@@ -353,9 +355,9 @@ def test_unusual_image_works(command, small_photo, config, kind, suffix, size_hw
     assert all(": no map: " in line for line in run.err)
     record = command.image_record()
     assert (record["size"]["height"], record["size"]["width"]) == size_hw
-    assert command.pictures() == {box["file"] for box in record["boxes"]}
+    assert command.pictures() == {box["files"]["overlay"] for box in record["boxes"]}
     for box in record["boxes"]:
-        assert cv2.imread(str(command.cam_out / box["file"])) is not None
+        assert cv2.imread(str(command.cam_out / box["files"]["overlay"])) is not None
 
 
 def test_form_of_the_file_does_not_change_the_boxes(command):
@@ -429,7 +431,7 @@ def test_layer_path_is_never_evaluated(refused, path):
 
 def test_layer_may_not_be_empty(refused):
     """An empty path does not mean the default."""
-    says(refused("--target_feature_layer_name", ""), "--target_feature_layer_name is empty", "model.backbone")
+    says(refused("--target_feature_layer_name", ""), "'' names no layer", "model.backbone", "--list_layers")
 
 
 @pytest.mark.parametrize("path", ["model", "model.blaze_head"])
@@ -580,7 +582,7 @@ def test_output_may_not_be_a_file(refused, command):
 def test_output_that_may_not_be_written_is_refused(refused, monkeypatch):
     """It is refused before the detector is built."""
     monkeypatch.setattr(os, "access", lambda *_arguments: False)
-    monkeypatch.setattr(batch, "build_detector", lambda *_arguments, **_options: pytest.fail("builds"))
+    monkeypatch.setattr(session, "build_detector", lambda *_arguments, **_options: pytest.fail("builds"))
     says(refused(), "cannot write into cam_out", "no permission", "--cam_out")
 
 
@@ -620,42 +622,56 @@ def test_explained_picture_of_an_earlier_run_is_kept(command):
     assert (command.cam_out / "0.jpg").read_bytes() == picture
 
 
-def test_image_list_of_a_run_cannot_name_other_files(command):
+@pytest.mark.parametrize("schema", [1, 2])
+def test_image_list_of_a_run_cannot_name_other_files(command, schema):
     """What a forged `images.jsonl` lists is not deleted unless it has a picture's name."""
     command.cam_out.mkdir()
     (command.cam_out / "notes.txt").write_bytes(b"mine")
     (command.folder / "1.jpg").write_bytes(b"mine")
-    names = '{"file": "notes.txt"}, {"file": "../1.jpg"}, {"file": ".."}'
-    (command.cam_out / "images.jsonl").write_text(f'{{"boxes": [{names}]}}\n')
+    names = ["notes.txt", "../1.jpg", "..", str(command.folder / "1.jpg")]
+    boxes = [{"file": name} if schema == 1 else {"files": {"overlay": name}} for name in names]
+    (command.cam_out / "images.jsonl").write_text(json.dumps({"status": "ok", "boxes": boxes}) + "\n")
     assert command.explain("--draw_threshold", "1").code == 0
     assert (command.cam_out / "notes.txt").read_bytes() == (command.folder / "1.jpg").read_bytes() == b"mine"
 
 
+def test_run_of_schema_1_makes_room(command):
+    """Pictures of a run by an earlier version are replaced like any other's."""
+    command.cam_out.mkdir()
+    (command.cam_out / "77.jpg").write_bytes(b"old")
+    (command.cam_out / "images.jsonl").write_text('{"path": "a.jpg", "status": "ok", "boxes": [{"file": "77.jpg"}]}\n')
+    (command.cam_out / "run.json").write_text('{"schema_version": 1}')
+    assert command.explain().code == 0
+    assert "77.jpg" not in command.pictures()
+
+
 @pytest.mark.parametrize("earlier", [False, True], ids=["new folder", "earlier run"])
 @pytest.mark.parametrize(
-    ("function", "error"),
+    ("module", "function", "error", "message"),
     [
-        ("write_atomically", OutputError("cannot write 1.jpg: No space left on device")),
-        ("draw_explanation", ScoreMismatchError("detection 1 has another score")),
+        (drawing, "write_new", OSError(28, "No space left on device"), "1.jpg: No space left on device. Free space"),
+        (pictures, "draw_explanation", ScoreMismatchError("box 1 has another score"), "box 1 has another score"),
     ],
     ids=["disk full", "second box fails"],
 )
-def test_failure_midway_leaves_everything_as_it_was(refused, command, monkeypatch, earlier, function, error):
+def test_failure_midway_leaves_everything_as_it_was(
+    refused, command, monkeypatch, earlier, module, function, error, message
+):
     """Half of the pictures are never left, neither in a new folder nor among an earlier run's."""
     if earlier:
         command.explain("--draw_threshold", "0.3")
         assert len(command.pictures()) > 1
-    real = getattr(batch, function)
+    real = getattr(module, function)
     calls = []
 
-    def fail_at_the_second(*arguments: object) -> object:
+    def fail_at_the_second(*arguments: object, **options: object) -> object:
         calls.append(arguments)
         if len(calls) == 2:
             raise error
-        return real(*arguments)
+        return real(*arguments, **options)
 
-    monkeypatch.setattr(batch, function, fail_at_the_second)
-    assert refused() == str(error)
+    monkeypatch.setattr(module, function, fail_at_the_second)
+    says(refused("--workers", "0"), message)
     assert len(calls) == 2
     assert (command.cam_out / "run.json").exists() == earlier
 

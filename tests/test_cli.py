@@ -19,8 +19,11 @@ from runs import BLAZEFACE, PHOTO, SSD, contents
 
 import ppdet_cam
 from ppdet_cam import Explainer, batch, cli
+from ppdet_cam.config import DEFAULT_METHOD
 from ppdet_cam.errors import OutputError
 from ppdet_cam.structures import MapStatus
+from ppdet_cam.writers.manifest import SCHEMA_VERSION
+from ppdet_cam.writers.pictures import Output
 
 SCRIPT = ROOT / "tools" / "cam_ppdet.py"
 NO_PATH_LAYER = "model.blaze_head.boxes0"  # box offsets: no class score depends on them
@@ -58,7 +61,7 @@ def test_run_writes_a_picture_per_box_above_the_threshold(command, config, detec
         assert (box["class_id"], box["score"]) == (int(row[0]), float(row[1]))
         assert box["class_name"] == detector.class_names[box["class_id"]]
         assert box["box_xyxy"] == [float(value) for value in row[2:]]
-        picture = cv2.imread(str(command.cam_out / box["file"]))
+        picture = cv2.imread(str(command.cam_out / box["files"]["overlay"]))
         assert picture.shape[0] >= 400 and picture.shape[1] >= 600
     assert command.pictures() == {f"{index}.jpg" for index in expected}
     (line,) = run.out
@@ -77,8 +80,10 @@ def test_images_jsonl_describes_the_image_and_each_box(command):
     assert record["detections"] > len(record["boxes"]) > 0
     assert record["highest_score"] == max(box["score"] for box in record["boxes"])
     for box in record["boxes"]:
-        assert box["file"] == f"{box['index']}.jpg"
-        assert (box["method"], box["layers"], box["status"]) == ("gradcam", ["model.neck"], "ok")
+        assert box["files"] == {"overlay": f"{box['index']}.jpg"}
+        assert (box["method"], box["layers"], box["status"]) == (DEFAULT_METHOD, ["model.neck"], "ok")
+        assert box["target"] == "class"
+        assert "answer" not in box
         assert "reason" not in box
         assert [(level["layer"], level["level"]) for level in box["levels"]] == [("model.neck", 0), ("model.neck", 1)]
         assert [level["grid_hw"] for level in box["levels"]] == [[50, 75], [25, 38]]
@@ -91,16 +96,30 @@ def test_run_json_says_what_was_run(command, on_cpu):
     weights = command.weights[BLAZEFACE]
     command.explain("use_gpu=false", "--draw_threshold", "0.4")
     record = command.run_record()
-    assert record["schema_version"] == 1
+    assert record["schema_version"] == SCHEMA_VERSION
     assert record["config"] == {"path": str(BLAZEFACE), "architecture": "BlazeFace"}
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert record["weights"] == {"asked": str(weights), "path": str(weights), "sha256": digest}
     assert record["flags"] == {
         "infer_img": str(PHOTO),
+        "infer_dir": None,
+        "recursive": False,
+        "infer_list": None,
         "cam_out": "cam_out",
         "target_feature_layer_name": ["model.backbone"],
-        "method": "gradcam",
+        "method": DEFAULT_METHOD,
+        "target": "class",
         "draw_threshold": 0.4,
+        "top_k": None,
+        "classes": [],
+        "box_index": [],
+        "box": [],
+        "gt": None,
+        "samples": None,
+        "seed": 0,
+        "batch_size": 8,
+        **Output().flags(),
+        "report": False,
         "opt": [f"weights={weights}", "use_gpu=false"],
     }
     assert record["device"] == "cpu"
@@ -161,7 +180,7 @@ def test_second_run_replaces_the_first_and_nothing_else(command):
         (command.cam_out / name).parent.mkdir(exist_ok=True)
         (command.cam_out / name).write_bytes(content)
     command.explain("--draw_threshold", "0.7")
-    second = {box["file"] for box in command.image_record()["boxes"]}
+    second = {box["files"]["overlay"] for box in command.image_record()["boxes"]}
     assert second and second < first
     assert command.pictures() == second | {"77.jpg"}
     command.explain("--draw_threshold", "0.99")
@@ -221,7 +240,7 @@ def test_blank_maps_are_named_with_their_cause(command):
     for box in boxes:
         assert (box["status"], box["reason"]) == ("no_path", "no path from this layer to the score")
         assert all(level["share"] == 0 for level in box["levels"])
-        picture = cv2.imread(str(command.cam_out / box["file"])).astype(int)
+        picture = cv2.imread(str(command.cam_out / box["files"]["overlay"])).astype(int)
         photo = picture[100:300, 100:500]
         assert np.abs(photo - cv2.imread(str(PHOTO))[100:300, 100:500]).mean() < 5, "nothing is coloured"
     assert f", {len(boxes)} without a map (" in run.out[0]
@@ -299,10 +318,10 @@ def test_missing_package_is_named(command, monkeypatch):
 def test_ctrl_c_gives_one_line_and_130(command, monkeypatch):
     """An interrupted run leaves nothing, prints no traceback, and has the exit code that shells expect."""
 
-    def interrupt(_image: np.ndarray) -> bytes:
+    def interrupt(*_: object, **__: object) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(batch, "encode_jpeg", interrupt)
+    monkeypatch.setattr("ppdet_cam.drawing.encode_box", interrupt)
     run = command.explain()
     assert (run.code, run.out, run.err) == (130, [], ["cam_ppdet: interrupted"])
     assert contents(command.folder) == {}
@@ -474,15 +493,27 @@ def test_project_files_are_found_from_any_folder(command):
 # --- --list_layers
 
 
+RECOMMENDED = "recommended: "
+
+
 def table(lines: list[str]) -> dict[str, list[str]]:
-    """Returns path -> the columns type, shapes, stride."""
-    starts = [lines[0].index(title) for title in ("layer", "type", "output", "stride")]
-    cells = [[line[a:b].strip() for a, b in itertools.zip_longest(starts, starts[1:])] for line in lines[1:]]
+    """Returns path -> the columns type, shapes, stride, gradients."""
+    rows = [line for line in lines if not line.startswith(RECOMMENDED)]
+    starts = [rows[0].index(title) for title in ("layer", "type", "output", "stride", "gradients")]
+    cells = [[line[a:b].strip() for a, b in itertools.zip_longest(starts, starts[1:])] for line in rows[1:]]
     return {row[0]: row[1:] for row in cells}
 
 
+def recommended(lines: list[str]) -> list[str]:
+    """Returns the paths that are recommended; each line says why, and they stand last."""
+    advice = [line[len(RECOMMENDED) :] for line in lines if line.startswith(RECOMMENDED)]
+    assert lines[len(lines) - len(advice) :] == [RECOMMENDED + line for line in advice]
+    assert all(line.endswith(")") and " (" in line for line in advice)
+    return [line.split(" ")[0] for line in advice]
+
+
 def test_list_layers_needs_no_weights_and_no_image(command, monkeypatch):
-    """It prints path, type, shapes and strides of every layer with a feature map, and writes nothing."""
+    """It prints path, type, shapes, strides and reach of every layer with a feature map, and writes nothing."""
     monkeypatch.setattr("ppdet_cam.detector.get_weights_path", lambda url: pytest.fail(f"downloads {url}"))
     run = command("-c", SSD, "--list_layers")
     assert (run.code, run.err) == (0, [])
@@ -491,8 +522,11 @@ def test_list_layers_needs_no_weights_and_no_image(command, monkeypatch):
         "MobileNet",
         "512x19x19 1024x10x10 512x5x5 256x3x3 256x2x2 128x1x1",
         "16 32 64 128 256 300",
+        "yes",
     ]
-    assert layers["model.backbone.conv1._conv"] == ["Conv2D", "32x150x150", "2"]
+    assert layers["model.backbone.conv1._conv"] == ["Conv2D", "32x150x150", "2", "yes"]
+    assert layers["model.ssd_head.boxes0"][-1] == "no"
+    assert recommended(run.out) == ["model.backbone"]
     assert "model" not in layers and "model.ssd_head" not in layers
     assert contents(command.folder) == {}
 
@@ -500,7 +534,7 @@ def test_list_layers_needs_no_weights_and_no_image(command, monkeypatch):
 def test_list_layers_uses_the_image_that_is_given(command):
     """For a reader that keeps the size, the shapes are those of this image."""
     layers = table(command("-c", BLAZEFACE, "--list_layers", "--infer_img", PHOTO).out)
-    assert layers["model.backbone"] == ["BlazeNet", "96x50x75 96x25x38", "8 16"]
+    assert layers["model.backbone"] == ["BlazeNet", "96x50x75 96x25x38", "8 16", "yes"]
 
 
 def test_list_layers_tells_roi_features_from_image_features(command):
@@ -508,9 +542,11 @@ def test_list_layers_tells_roi_features_from_image_features(command):
     family = FAMILIES["faster"]
     run = command("-c", ROOT / family.config, "--list_layers", "-o", *family.overrides)
     layers = table(run.out)
-    assert layers["model.bbox_head.roi_extractor"] == ["RoIAlign", "256x7x7", "per RoI"]
+    assert layers["model.bbox_head.roi_extractor"] == ["RoIAlign", "256x7x7", "per RoI", "yes"]
     assert layers["model.backbone"][2] == "4 8 16 32"
     assert layers["model.neck"][2] == "4 8 16 32 64"
+    assert layers["model.rpn_head.rpn_feat"][-1] == "no"
+    assert recommended(run.out) == ["model.backbone", "model.neck", "model.bbox_head.roi_extractor"]
 
 
 @pytest.mark.parametrize(("name", "step"), [("ssd", 10), ("faster", 34)])
@@ -567,7 +603,7 @@ def test_help_and_version_need_neither_paddle_nor_ppdet(flag, tmp_path):
     code = (
         "import runpy, sys\n"
         "try: runpy.run_path(sys.argv.pop(1), run_name='__main__')\n"
-        "finally: print([name for name in ('paddle', 'ppdet', 'cv2') if name in sys.modules])\n"
+        "finally: print([name for name in ('paddle', 'ppdet') if name in sys.modules])\n"
     )
     done = in_process_of_its_own("-c", code, SCRIPT, flag, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

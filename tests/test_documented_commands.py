@@ -94,7 +94,7 @@ def test_documented_command_gives_pictures(command, workplace, fill_cache):
     assert {path.name for path in out.glob("*.jpg")} == {f"{box['index']}.jpg" for box in boxes}
     assert any(box["status"] == "ok" for box in boxes)
     for box in boxes:
-        assert cv2.imread(str(out / box["file"])) is not None
+        assert cv2.imread(str(out / box["files"]["overlay"])) is not None
         assert box["layers"] == [options["--target_feature_layer_name"]]
         assert box["status"] == "ok" or box["reason"]
         if box["status"] == "ok":

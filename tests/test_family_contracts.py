@@ -88,6 +88,7 @@ def as_printed(detector, box_xyxy, original_hw):
 # --- boxes and candidates
 
 
+@pytest.mark.smoke
 def test_decoded_box_equals_the_printed_one(family, detector, photo, passes):
     """What `outputs` says of a box, brought to the original image, is the box that the detector prints."""
     forward, _, _ = passes(family.name)
@@ -108,6 +109,7 @@ def test_boxes_are_given_only_where_asked_for(family, passes):
     assert forward.extractor.outputs(forward.watch, [source]).boxes_xyxy is None
 
 
+@pytest.mark.smoke
 def test_candidates_are_the_printed_boxes_and_scores_at_the_kept_rows(family, detector, photo, passes):
     """The candidate that a detection was before NMS has its class score exactly, and its box but for clipping."""
     forward, _, _ = passes(family.name)
@@ -139,6 +141,7 @@ def test_several_sources_give_what_each_gives_alone(family, passes):
 # --- targets
 
 
+@pytest.mark.smoke
 def test_every_target_has_the_gradient_of_its_differences(family, detector, photo, passes):
     """Each number that the family's head gives has, at the backbone, the gradient that differences show."""
     forward, chosen, _ = passes(family.name)
@@ -245,6 +248,7 @@ def altered_images(photo):
     return [masked(photo, mask) for mask in (left, top)]
 
 
+@pytest.mark.smoke
 def test_replay_of_the_same_image_changes_nothing(family, detector, photo, passes):
     """The unaltered image, run again up to NMS, gives the same candidates, also when only some places are asked for."""
     forward, chosen, _ = passes(family.name)
@@ -262,6 +266,7 @@ def test_replay_of_the_same_image_changes_nothing(family, detector, photo, passe
         )
 
 
+@pytest.mark.smoke
 def test_image_of_a_batch_gives_what_it_gives_alone(family, detector, photo, passes):
     """Image k of a batch of two different images has the numbers, and the candidates, that it has by itself."""
     forward, chosen, _ = passes(family.name)

@@ -119,6 +119,7 @@ def test_ablated_scores_are_those_of_a_run_without_the_channel(case_of):
     assert np.ptp(feature.channel_scores) > 1e-5, "no channel matters"
 
 
+@pytest.mark.smoke
 def test_ablated_scores_are_those_of_ppdets_own_heads(family, case_of):
     """The zeroed channel goes through ppdet's neck and head; an R-CNN's proposals stay as they were."""
     case = case_of(family.name)
@@ -216,6 +217,7 @@ def masks_of(case, feature, channels):
     ]
 
 
+@pytest.mark.smoke
 def test_scorecam_scores_are_the_logits_of_the_masked_images(case_of):
     """Each channel masks the image; the detector, run on that image as on any other, gives the channel's logit."""
     case = case_of("ssd")

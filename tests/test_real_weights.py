@@ -28,7 +28,7 @@ FACES = {
 @pytest.fixture(scope="module")
 def explainer(real_folder):
     """BlazeFace with its released weights."""
-    return Explainer.from_config(CONFIG, weights=real_folder / "blazeface_1000e.pdparams")
+    return Explainer.from_config(CONFIG, weights=real_folder / "blazeface_1000e.pdparams", method="gradcam")
 
 
 def in_box(heatmap: np.ndarray, box_xyxy: tuple[float, float, float, float]) -> tuple[float, bool]:

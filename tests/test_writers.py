@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ppdet_cam.errors import OutputError, PpdetCamError
-from ppdet_cam.structures import Detection, Explanation, Frame, LevelShare, MapStatus
-from ppdet_cam.writers.files import check_output_folder, write_atomically
+from ppdet_cam.render import encode_jpeg, encode_png
+from ppdet_cam.structures import Answer, Detection, Explanation, LevelShare, MapStatus, Verdict
+from ppdet_cam.truth import Match, TrueBox
+from ppdet_cam.writers.files import check_output_folder, is_whole, write_atomically, write_new
 from ppdet_cam.writers.manifest import (
     IMAGES_FILE,
     box_record,
+    box_truth,
+    decode_line,
     encode_document,
     encode_line,
+    failed_record,
+    files_of,
     image_record,
+    image_truth,
     listed_files,
 )
+from ppdet_cam.writers.raw import block_means, encode_raw
 
 DETECTION = Detection(index=3, class_id=7, class_name="Fußgänger 行人", score=0.75, box_xyxy=(1.5, 2.0, 30.25, 40.0))
 EXPLANATION = Explanation(
@@ -35,7 +45,7 @@ EXPLANATION = Explanation(
     heatmap=np.ones((48, 64), np.float32),
     status=MapStatus.OK,
 )
-FRAME = Frame(np.zeros((48, 64, 3), np.uint8), Path("photos/straße.jpg"))
+HW = (48, 64)
 
 
 def make_replacing_fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -47,8 +57,8 @@ def make_replacing_fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -
 
 
 def image_line(*files: str, path: str = "photo.jpg") -> bytes:
-    frame = dataclasses.replace(FRAME, path=Path(path))
-    return encode_line(image_record(frame, [DETECTION], [box_record(EXPLANATION, file) for file in files], seconds={}))
+    boxes = [box_record(EXPLANATION, {"overlay": file}) for file in files]
+    return encode_line(image_record(path, "", original_hw=HW, detections=[DETECTION], boxes=boxes, seconds={}))
 
 
 # write_atomically
@@ -127,6 +137,90 @@ def test_write_atomically_honours_the_umask(tmp_path: Path, umask: int, mode: in
     assert stat.S_IMODE((tmp_path / "0.jpg").stat().st_mode) == mode
 
 
+def test_write_atomically_may_use_another_folder_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not whole yet lies in the workshop, so that a killed process leaves nothing beside the file."""
+    workshop = tmp_path / "workshop"
+    workshop.mkdir()
+    seen: list[list[str]] = []
+    replace = Path.replace
+
+    def note(source: Path, target: Path) -> Path:
+        seen.append([path.name for path in (tmp_path / "out").iterdir()])
+        assert source.parent == workshop
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", note)
+    write_atomically(tmp_path / "out" / "run.json", b"new", workshop=workshop)
+    assert seen == [[]] and (tmp_path / "out" / "run.json").read_bytes() == b"new"
+    assert os.listdir(workshop) == []
+
+
+def test_write_new_replaces_nothing(tmp_path: Path) -> None:
+    """A file that is there stays."""
+    write_new(tmp_path / "0.jpg", b"one")
+    with pytest.raises(FileExistsError):
+        write_new(tmp_path / "0.jpg", b"two")
+    assert (tmp_path / "0.jpg").read_bytes() == b"one"
+
+
+def test_threads_write_with_the_right_permissions(tmp_path: Path) -> None:
+    """The umask is never changed, not even for a moment, as it belongs to all threads."""
+    before = os.umask(0o027)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: write_atomically(tmp_path / f"{number}.jpg", b"new"), range(200)))
+        left = os.umask(0o027)
+    finally:
+        os.umask(before)
+    assert left == 0o027
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}
+
+
+# is_whole
+
+
+def encoded(suffix: str) -> bytes:
+    if suffix == ".npz":
+        return encode_raw([], original_hw=(4, 6), dtype="float16", reduction=1)
+    picture = np.zeros((40, 60, 3), np.uint8)
+    return encode_jpeg(picture) if suffix == ".jpg" else encode_png(picture)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".npz"])
+def test_is_whole_tells_a_file_from_a_part_of_it(tmp_path: Path, suffix: str) -> None:
+    """A file that lacks its end, or all of it, is not whole."""
+    path, content = tmp_path / f"file{suffix}", encoded(suffix)
+    assert not is_whole(path)
+    path.write_bytes(content)
+    assert is_whole(path)
+    for length in (0, 1, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        assert not is_whole(path)
+    path.unlink()
+    path.mkdir()
+    assert not is_whole(path)
+
+
+# raw maps
+
+
+def test_block_means_average_what_there_is() -> None:
+    """The last blocks have fewer pixels; nothing is padded."""
+    values = np.arange(15, dtype=np.float32).reshape(3, 5)
+    np.testing.assert_allclose(block_means(values, 2), [[3, 5, 6.5], [10.5, 12.5, 14]])
+    np.testing.assert_array_equal(block_means(values, 1), values)
+    np.testing.assert_allclose(block_means(values, 9), [[7]])
+
+
+def test_encode_raw_without_boxes_reads_back() -> None:
+    """An image without boxes has a file without maps, of the right shape; the bytes do not depend on the time."""
+    content = encode_raw([], original_hw=(5, 7), dtype="float32", reduction=2)
+    assert content == encode_raw([], original_hw=(5, 7), dtype="float32", reduction=2)
+    with np.load(io.BytesIO(content)) as raw:
+        assert raw["maps"].shape == (0, 3, 4) and raw["maps"].dtype == np.float32
+        assert raw["boxes_xyxy"].shape == (0, 4) and raw["names"].shape == (0,)
+
+
 # check_output_folder
 
 
@@ -202,45 +296,83 @@ def test_check_output_folder_refuses_a_folder_that_may_not_be_looked_into(
 
 def test_box_record_holds_all_that_is_known_of_a_box() -> None:
     """One box's entry is plain JSON values under the names of the structures."""
-    record = box_record(EXPLANATION, "3.jpg")
+    files = {"overlay": "a/3.jpg", "heatmap": "a/3.heatmap.png"}
+    record = box_record(EXPLANATION, files, energy_in_box=0.5)
     assert json.loads(json.dumps(record, allow_nan=False)) == {
         "index": 3,
         "class_id": 7,
         "class_name": "Fußgänger 行人",
         "score": 0.75,
         "box_xyxy": [1.5, 2.0, 30.25, 40.0],
-        "file": "3.jpg",
+        "files": files,
         "method": "gradcam",
+        "target": "class",
         "layers": ["model.neck"],
         "levels": [
             {"layer": "model.neck", "level": 0, "grid_hw": [80, 60], "stride_yx": [8.0, 8.0], "share": 0.25},
             {"layer": "model.neck", "level": 1, "grid_hw": [40, 30], "stride_yx": [16.0, 16.0], "share": 0.75},
         ],
         "status": "ok",
+        "energy_in_box": 0.5,
     }
 
 
 @pytest.mark.parametrize("status", [status for status in MapStatus if status is not MapStatus.OK])
 def test_box_record_of_a_blank_map_says_why(status: MapStatus) -> None:
     """Every status but ok comes with its reason in words."""
-    record = box_record(dataclasses.replace(EXPLANATION, status=status), "3.jpg")
+    record = box_record(dataclasses.replace(EXPLANATION, status=status), {})
     assert (record["status"], record["reason"]) == (status.name.lower(), status.value)
+    assert record["energy_in_box"] is None
 
 
 def test_box_record_tells_the_roi() -> None:
     """A box that was explained at its RoI carries the RoI; any other box has no such key."""
     with_roi = dataclasses.replace(EXPLANATION, box_xyxy_roi=(1.0, 2.0, 33.0, 44.0))
-    assert box_record(with_roi, "3.jpg")["roi_xyxy"] == [1.0, 2.0, 33.0, 44.0]
-    assert "roi_xyxy" not in box_record(EXPLANATION, "3.jpg")
+    assert box_record(with_roi, {})["roi_xyxy"] == [1.0, 2.0, 33.0, 44.0]
+    assert "roi_xyxy" not in box_record(EXPLANATION, {})
+
+
+def test_box_record_tells_the_answer() -> None:
+    """A box that was asked about carries the question and what became of it; a detection has no such key."""
+    answer = Answer("gt_17", (1.0, 2.0, 3.0, 4.0), "dog", Verdict.LOW_SCORE, "scored too low", 0.75)
+    record = box_record(dataclasses.replace(EXPLANATION, answer=answer), {})
+    assert record["answer"] == {
+        "name": "gt_17",
+        "box_xyxy": [1.0, 2.0, 3.0, 4.0],
+        "class_name": "dog",
+        "verdict": "low_score",
+        "words": "scored too low",
+        "iou": 0.75,
+        "other_index": None,
+    }
+    assert not {"answer", "truth"} & set(box_record(EXPLANATION, {}))
+
+
+def test_truth_tells_what_was_found_missed_and_wrong() -> None:
+    """Of three shown detections one found one of two objects."""
+    objects = [TrueBox(5, "dog", (0.0, 0.0, 9.0, 9.0)), TrueBox(6, "dog", (50.0, 0.0, 59.0, 9.0))]
+    shown = [dataclasses.replace(DETECTION, index=index) for index in (0, 2, 3)]
+    matches = [Match(objects[1], 2, 0.75)]
+    assert box_truth(2, matches) == {"matched": True, "annotation_id": 6, "iou": 0.75}
+    assert box_truth(3, matches) == {"matched": False, "annotation_id": None, "iou": None}
+    assert image_truth(shown, objects, matches) == {"boxes": 2, "matched": 1, "missed": 1, "false_positives": [0, 3]}
 
 
 def test_image_record_counts_and_measures() -> None:
     """An image's line has its size, every detection counted, the best score, and rounded seconds."""
     below = dataclasses.replace(DETECTION, index=4, score=0.125)
-    boxes = [box_record(EXPLANATION, "3.jpg")]
-    record = image_record(FRAME, [DETECTION, below], boxes, seconds={"detect": 0.123456})
+    boxes = [box_record(EXPLANATION, {"overlay": "straße/3.jpg"})]
+    record = image_record(
+        "photos/straße.jpg",
+        "straße",
+        original_hw=HW,
+        detections=[DETECTION, below],
+        boxes=boxes,
+        seconds={"detect": 0.123456},
+    )
     assert record == {
-        "path": str(Path("photos/straße.jpg")),
+        "path": "photos/straße.jpg",
+        "name": "straße",
         "status": "ok",
         "size": {"height": 48, "width": 64},
         "seconds": {"detect": 0.1235},
@@ -252,8 +384,26 @@ def test_image_record_counts_and_measures() -> None:
 
 def test_image_record_of_an_array_without_detections() -> None:
     """An array has no path, and no detection means no best score: both are null."""
-    record = json.loads(encode_line(image_record(Frame(FRAME.image), [], [], seconds={})))
+    record = json.loads(encode_line(image_record(None, "", original_hw=HW, detections=[], boxes=[], seconds={})))
     assert (record["path"], record["detections"], record["highest_score"], record["boxes"]) == (None, 0, None, [])
+
+
+def test_image_record_tells_its_files_and_its_truth() -> None:
+    """What there is once per image, and what ground truth says, is there only when it was asked for."""
+    files, truth = {"raw": "maps.npz"}, {"boxes": 1, "matched": 1, "missed": 0, "false_positives": []}
+    more = image_record("a", "", original_hw=HW, detections=[], boxes=[], seconds={}, files=files, truth=truth)
+    assert (more["files"], more["truth"]) == (files, truth)
+    assert not {"files", "truth"} & set(image_record("a", "", original_hw=HW, detections=[], boxes=[], seconds={}))
+
+
+def test_failed_record_has_the_reason_and_nothing_else() -> None:
+    """An image that could not be explained has no numbers."""
+    assert failed_record("a.jpg", "a", "is empty") == {
+        "path": "a.jpg",
+        "name": "a",
+        "status": "failed",
+        "reason": "is empty",
+    }
 
 
 def test_encode_line_is_one_line_that_reads_back() -> None:
@@ -290,7 +440,63 @@ def test_encode_takes_a_file_name_that_is_no_utf8(encode) -> None:
     assert json.loads(encode({"path": path}).decode("utf-8"))["path"].startswith("caf")
 
 
-# listed_files
+@pytest.mark.parametrize(
+    "line", [b"", b"\n", b"{}\n", b"[]\n", b"3\n", b"\xff\n", b'{"status": "ok"}', b"[" * 9999 + b"\n"], ids=ascii
+)
+def test_decode_line_gives_nothing_for_what_is_no_whole_line(line: bytes) -> None:
+    """A line that is cut off, or no record, is None and no error."""
+    assert decode_line(line) is None
+
+
+def test_decode_line_gives_the_record() -> None:
+    """A line reads back."""
+    assert decode_line(encode_line(failed_record("a", "b", "c"))) == failed_record("a", "b", "c")
+
+
+# files_of, listed_files
+
+
+def test_files_of_gives_all_kinds_once() -> None:
+    """Files of the image and of its boxes are listed; schema 1's as well."""
+    boxes = [
+        {"files": {"overlay": "a b/0.jpg", "heatmap": "a b/0.heatmap.png", "crop": "a b/0.crop.jpg"}},
+        {"files": {"panel": "a b/gt_17.panel.jpg", "overlay": "a b/0.jpg"}},
+        {"file": "7.jpg"},
+    ]
+    files = {"raw": "a b/maps.npz", "summary": "a b/summary.jpg", "photo": "a b/photo.jpg"}
+    assert files_of({"boxes": boxes, "files": files}) == [
+        *files.values(),
+        "a b/0.jpg",
+        "a b/0.heatmap.png",
+        "a b/0.crop.jpg",
+        "a b/gt_17.panel.jpg",
+        "7.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "/etc/0.jpg",
+        "../0.jpg",
+        "a/../../0.jpg",
+        "notes.txt",
+        "0.png",
+        "x.jpg",
+        "0.jpg.bak",
+        "",
+        "..",
+        3,
+        None,
+        ["0.jpg"],
+    ],
+    ids=str,
+)
+def test_files_of_leaves_out_what_no_run_writes(file: object) -> None:
+    """A forged line cannot make a run remove or replace other files."""
+    record = {"boxes": [{"files": {"overlay": file}, "file": file}, 3], "files": {"raw": file}}
+    assert files_of(record) == []
+    assert files_of({"boxes": 3, "files": 3}) == []
 
 
 @pytest.mark.parametrize("folder", [".", "gone"])
@@ -326,6 +532,7 @@ def test_listed_files_reads_a_line_with_a_line_separator_in_a_name(tmp_path: Pat
         b'{"boxes": 3}\n',
         b'{"boxes": [3]}\n',
         b'{"boxes": [{}]}\n',
+        b'{"status": "ok", "boxes": [{"files": 3}]}\n',
         image_line("0.jpg")[:-20],
     ],
     ids=ascii,

@@ -113,7 +113,7 @@ def occluded(image: np.ndarray, cover: np.ndarray, fill: np.ndarray) -> np.ndarr
 
 
 def fill_of(image: np.ndarray, box_xyxy: Sequence[float]) -> np.ndarray:
-    """Returns what occludes, float32 [H, W, 3]: the image blurred by a Gaussian of a quarter of the box's longer side."""
+    """Returns what occludes: the image blurred with a deviation of a quarter of the box's longer side, float32."""
     left, top, right, bottom = box_xyxy
     deviation = max(right - left, bottom - top) / 4
     blurred = ndimage.gaussian_filter(image.astype(np.float32), sigma=(deviation, deviation, 0), mode="nearest")

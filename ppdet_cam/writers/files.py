@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from ppdet_cam.errors import OutputError
+
+# what a whole file of each kind ends with
+_ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
+_ZIP_END = b"PK\x05\x06"  # 22 bytes before the end of an archive without a comment
+_ZIP_END_LENGTH = 22
 
 
 def check_output_folder(folder: Path) -> None:
@@ -24,31 +30,69 @@ def check_output_folder(folder: Path) -> None:
         raise OutputError(f"cannot write into {folder}: no permission for {existing}. Choose another --cam_out")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, workshop: Path | None = None) -> None:
     """Writes a file so that `path` holds either its old content or all of the new one; makes its folder.
+
+    Args:
+        path: the file.
+        content: all of it.
+        workshop: a folder on the same disk for what is not whole yet, which stays there when the process is killed; by
+            default the file's own.
 
     Raises:
         OutputError: the disk is full, read-only, or the folder cannot be made.
     """
-    temporary = None
+    temporary = (workshop or path.parent) / f".{secrets.token_hex(8)}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-        temporary = None
+        with contextlib.ExitStack() as stack:
+            stack.callback(_remove, temporary)
+            write_new(temporary, content, synced=True)
+            temporary.replace(path)
+            stack.pop_all()
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {path}: {reason}. Free space or choose another --cam_out") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+        raise cannot_write(path, error) from error
 
 
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
+def write_new(path: Path, content: bytes, *, synced: bool = False) -> None:
+    """Writes a file that is not there yet, with the permissions that new files have.
+
+    Args:
+        path: the file, in a folder that is there.
+        content: all of it.
+        synced: whether it is to survive a loss of power from now on.
+
+    Raises:
+        OSError: it is there, or it cannot be written.
+    """
+    with path.open("xb") as stream:
+        stream.write(content)
+        if synced:
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """Returns the error that says why a file cannot be written, and what to do; to be raised from the given one."""
+    reason = error.strerror or str(error)
+    advice = "Free space or choose another" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Choose another"
+    return OutputError(f"cannot write {path}: {reason}. {advice} --cam_out")
+
+
+def is_whole(path: Path) -> bool:
+    """Returns whether a picture, or an archive of arrays, is there with its end."""
+    suffix = path.suffix
+    length = _ZIP_END_LENGTH if suffix == ".npz" else len(_ENDINGS.get(suffix, b""))
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - length))
+            end = stream.read()
+    except OSError:
+        return False
+    return size > length and end.startswith(_ZIP_END if suffix == ".npz" else _ENDINGS.get(suffix, b""))
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
