@@ -31,6 +31,7 @@ setup(
     python_requires=">=3.9,<3.12",  # numpy<1.24, which paddledet 2.6.0 asks for, has no wheels for Python 3.12
     packages=[
         "ppdet_cam",
+        "ppdet_cam.compare",
         "ppdet_cam.extractors",
         "ppdet_cam.methods",
         "ppdet_cam.metrics",
@@ -42,6 +43,7 @@ setup(
     package_dir={"ppdet_cam": "ppdet_cam", **FOLDERS},
     package_data={
         "": ["*.yml", "*.jpg", "README.md", "py.typed"],
+        "ppdet_cam.compare": ["templates/*.html", "templates/*.css", "templates/*.js"],
         "ppdet_cam.report": ["templates/*.html", "templates/*.css", "templates/*.js"],
     },
     install_requires=[
@@ -57,7 +59,8 @@ setup(
         "tqdm>=4.60",
         "jinja2>=3.0",
     ],
-    extras_require={"dev": [
+    extras_require={
+        "dev": [
             "pytest>=8",
             "hypothesis>=6",
             "nbclient>=0.10",
@@ -68,6 +71,13 @@ setup(
             "types-PyYAML",
             "types-requests",
             "types-tqdm",
-        ]},
-    entry_points={"console_scripts": ["cam_ppdet = ppdet_cam.cli:main", "cam_report = ppdet_cam.report.cli:main"]},
+        ]
+    },
+    entry_points={
+        "console_scripts": [
+            "cam_ppdet = ppdet_cam.cli:main",
+            "cam_report = ppdet_cam.report.cli:main",
+            "cam_compare = ppdet_cam.compare.cli:main",
+        ]
+    },
 )

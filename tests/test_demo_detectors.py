@@ -9,6 +9,7 @@ import paddle
 import pytest
 from conftest import ROOT
 from gradient_checks import assert_gradients_equal_differences, slope
+from recipes import model_names
 
 from ppdet_cam import Explainer
 from ppdet_cam.images import read_image
@@ -41,6 +42,12 @@ def iou(one, other) -> float:
     overlap = max(width, 0.0) * max(height, 0.0)
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
     return overlap / (sum(areas) - overlap)
+
+
+def test_every_recipe_has_shipped_weights():
+    """Each demo detector can be used without training it: one of each documented family."""
+    assert model_names() == MODELS
+    assert len(MODELS) == 7
 
 
 def test_weights_are_small_enough_to_ship():

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,47 +23,26 @@ from report_runs import (
 from ppdet_cam.report import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: pip install playwright")
-expect = sync_api.expect
-expect.set_options(timeout=15_000)  # a machine with other work to do is slow
 
+from browser_pages import (  # noqa: E402  (needs playwright)
+    colours,
+    column,
+    contrast,
+    expect,
+    expect_pictures,
+    luminance,
+    overflowing,
+    table,
+    unnamed,
+)
+
+pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.slow
 
-CHROMIUM = "PPDET_CAM_CHROMIUM"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "chromium-headless-shell")
-# without these a browser calls home at every start, which a closed network refuses
-QUIET = ("--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 EVIL = "<img src=x onerror=alert(1)>\"'&"
 
 MATCHED = {"matched": True, "annotation_id": 3, "iou": 0.8}
 UNMATCHED = {"matched": False, "annotation_id": None, "iou": None}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    """Headless Chromium, from PPDET_CAM_CHROMIUM or the path."""
-    executable = os.environ.get(CHROMIUM) or next(filter(None, map(shutil.which, NAMES)), None)
-    if executable is None:
-        pytest.skip(f"no Chromium; install one (Debian: apt-get install chromium) or set {CHROMIUM} to its program")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=list(QUIET))
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser: sync_api.Browser) -> Iterator[sync_api.Page]:
-    """A page that fails its test when it asks for anything but files, logs an error or opens an alert."""
-    context = browser.new_context(viewport={"width": 1400, "height": 900}, color_scheme="light")
-    opened = context.new_page()
-    opened.set_default_timeout(15_000)
-    wrong: list[str] = []
-    opened.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
-    opened.on("console", lambda message: message.type == "error" and wrong.append(message.text))
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-    yield opened
-    context.close()
-    assert wrong == []
 
 
 @pytest.fixture(scope="module")
@@ -114,24 +90,6 @@ def large_report(tmp_path_factory: pytest.TempPathFactory) -> str:
         images.append(image_record(f"{number:05d}", boxes, files=drawn["files"]))
     write_run(folder, images)
     return write_report(folder).as_uri()
-
-
-def table(page: sync_api.Page, caption: str) -> sync_api.Locator:
-    return page.locator("table.rows", has=page.locator("caption", has_text=re.compile(f"^{re.escape(caption)}$")))
-
-
-def column(page: sync_api.Page, caption: str, label: str) -> list[str]:
-    """Returns the texts of a table's column as one sees them."""
-    heads = [text.strip() for text in table(page, caption).locator("thead th").all_inner_texts()]
-    cells = table(page, caption).locator(f"tbody tr > :nth-child({heads.index(label) + 1})")
-    return [" ".join(text.split()) for text in cells.all_inner_texts()]
-
-
-def expect_pictures(pictures: sync_api.Locator, number: int) -> None:
-    """Fails unless so many pictures are there and loaded."""
-    expect(pictures).to_have_count(number)
-    for picture in pictures.all():
-        expect(picture).to_have_js_property("naturalWidth", 160)
 
 
 def sort_by(page: sync_api.Page, label: str) -> None:
@@ -474,16 +432,13 @@ def test_texts_stand_out_in_light_and_dark(browser: sync_api.Browser, report: st
     context = browser.new_context(color_scheme=scheme)
     page = context.new_page()
     page.goto(report)
-    colours = {
-        name: page.evaluate(f"getComputedStyle(document.documentElement).getPropertyValue('--{name}').trim()")
-        for name in "page raised sunken hover text quiet link good good-wash bad bad-wash warning warning-wash".split()
-    }
+    found = colours(page, "page raised sunken hover text quiet link good good-wash bad bad-wash warning warning-wash")
     pairs = [(text, behind) for text in ("text", "quiet", "link") for behind in ("page", "raised", "sunken", "hover")]
     pairs += [(kind, f"{kind}-wash") for kind in ("good", "bad", "warning")]
     pairs += [("text", "bad-wash"), ("quiet", "bad-wash")]
-    low = {pair: contrast(colours[pair[0]], colours[pair[1]]) for pair in pairs}
+    low = {pair: contrast(found[pair[0]], found[pair[1]]) for pair in pairs}
     assert {pair: ratio for pair, ratio in low.items() if ratio < 4.5} == {}
-    assert (luminance(colours["page"]) > 0.5) is (scheme == "light")
+    assert (luminance(found["page"]) > 0.5) is (scheme == "light")
     context.close()
 
 
@@ -493,12 +448,7 @@ def test_report_fits_a_narrow_window(browser: sync_api.Browser, report: str, pla
     page = browser.new_page(viewport={"width": 390, "height": 800})
     page.goto(report + place)
     page.wait_for_timeout(200)
-    overflow = page.evaluate(
-        """() => [document.documentElement, ...document.querySelectorAll(".scroller, dialog, .viewer-body")]
-            .filter((node) => node.offsetParent !== null || node === document.documentElement)
-            .map((node) => node.scrollWidth - node.clientWidth).filter((pixels) => pixels > 0)"""
-    )
-    assert overflow == []
+    assert overflowing(page) == []
     page.close()
 
 
@@ -506,29 +456,10 @@ def test_report_fits_a_narrow_window(browser: sync_api.Browser, report: str, pla
 def test_report_names_its_controls_and_pictures(page: sync_api.Page, report: str, place: str) -> None:
     """Every field has a label, every picture a text, every head a scope, every button a name."""
     page.goto(report + place)
-    unnamed = page.evaluate(
-        """() => [
-            ...[...document.querySelectorAll("input, select")].filter((node) => !node.labels.length && !node.ariaLabel),
-            ...[...document.querySelectorAll("img")].filter((node) => !node.hasAttribute("alt")),
-            ...[...document.querySelectorAll("th")].filter((node) => !node.scope),
-            ...[...document.querySelectorAll("button, a")].filter((node) => !node.ariaLabel && !node.innerHTML.trim()),
-        ].map((node) => node.outerHTML)"""
-    )
-    assert unnamed == []
+    assert unnamed(page) == []
     assert page.locator("h1:visible, h2:visible").count() >= 1
 
 
 def boxes_of(page: sync_api.Page) -> list[Record]:
     values = json.loads(page.locator("#report-values").text_content() or "")
     return [box for image in values["images"] for box in image["boxes"]]
-
-
-def luminance(colour: str) -> float:
-    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    darker, lighter = sorted([luminance(one), luminance(other)])
-    return (lighter + 0.05) / (darker + 0.05)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from ppdet_cam import __version__
-from ppdet_cam.errors import OutputError
+from ppdet_cam.report.page import (
+    SHARED_SCRIPTS,
+    Count,
+    PageFiles,
+    check_page_is_ours,
+    encode_payload,
+    file_url,
+    render_page,
+)
 from ppdet_cam.report.reading import Box, Image, Role, Run, read_run
 from ppdet_cam.report.thumbnails import MAX_EMBEDDED, Thumbnail, embedded_thumbnail, linked_thumbnail
 from ppdet_cam.structures import MapStatus
@@ -23,9 +21,12 @@ from ppdet_cam.writers.files import write_atomically
 
 REPORT_FILE = "report.html"
 
-_GENERATOR = '<meta name="generator" content="ppdet_cam'
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
-_SCRIPTS = ("values.js", "table.js", "viewer.js", "pages.js")
+_FILES = PageFiles(
+    kind="report",
+    template="report.html",
+    styles=("report.css",),
+    scripts=(*SHARED_SCRIPTS, "values.js", "table.js", "viewer.js", "pages.js"),
+)
 
 
 def write_report(run_folder: Path) -> Path:
@@ -44,7 +45,7 @@ def write_report(run_folder: Path) -> Path:
     """
     path = run_folder / REPORT_FILE
     run = read_run(run_folder)
-    _check_report_is_ours(path)
+    check_page_is_ours(path, "a report of an earlier run")
     html = render_report(run, thumbnails_of(run))
     write_atomically(path, html.encode("utf-8", "replace"))
     return path
@@ -79,72 +80,8 @@ def render_report(run: Run, thumbnails: Mapping[tuple[int, int], Thumbnail]) -> 
         run: what is shown.
         thumbnails: small pictures by the image's and the box's position; those of other boxes are left out.
     """
-    script = "".join(_template_text(name) for name in _SCRIPTS)
-    style = _template_text("report.css")
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            title=_title(run),
-            version=__version__,
-            script=Markup(script),
-            style=Markup(style),
-            content_security_policy=_content_security_policy(script, style),
-            payload=Markup(encode_payload(_payload(run, thumbnails))),
-            counts=_counts(run),
-            facts=_facts(run),
-            details=_details(run),
-        )
-    )
-
-
-def encode_payload(payload: Mapping[str, object]) -> str:
-    """Returns values as JSON that can stand inside a script element whatever texts it holds."""
-    text = json.dumps(payload, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def file_url(file: str) -> str:
-    """Returns a path below the run's folder as a URL relative to the report."""
-    # a leading "./" keeps what stands before a colon from being read as a scheme
-    return "./" + quote(file, safe="/", errors="surrogateescape")
-
-
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-
-
-def _template_text(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
-
-
-def _content_security_policy(script: str, style: str) -> str:
-    """Returns a policy under which nothing runs but this script, and nothing is fetched but files beside the page."""
-    script_hash, style_hash = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style)
-    )
-    return (
-        f"default-src 'none'; script-src 'sha256-{script_hash}'; style-src 'sha256-{style_hash}'; "
-        "img-src 'self' file: data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _check_report_is_ours(path: Path) -> None:
-    try:
-        with path.open("rb") as stream:
-            beginning = stream.read(4096).decode("utf-8", "replace")
-    except OSError:
-        return  # not there; anything else comes up again, with its cause, when it is to be replaced
-    if _GENERATOR not in beginning:
-        raise OutputError(f"{path} is not a report of an earlier run and would be replaced. Move it away")
+    values = {"counts": _counts(run), "facts": _facts(run), "details": _details(run)}
+    return render_page(_FILES, values, title=_title(run), payload=encode_payload(_payload(run, thumbnails)))
 
 
 # --- the head of the page ---
@@ -154,39 +91,22 @@ def _title(run: Run) -> str:
     return f"{Path(run.config).stem} ({run.architecture})"
 
 
-@dataclass(frozen=True)
-class _Count:
-    """A number in the head of the page.
-
-    Attributes:
-        label: what is counted.
-        number: how many there are.
-        address: where in the page they are listed, "" for nowhere.
-        is_bad: whether a number above zero is bad news.
-    """
-
-    label: str
-    number: int
-    address: str = ""
-    is_bad: bool = False
-
-
-def _counts(run: Run) -> list[_Count]:
+def _counts(run: Run) -> list[Count]:
     boxes = [box for image in run.images for box in image.boxes]
     truths = [image.truth for image in run.images if image.truth is not None]
     counts = [
-        _Count("images", len(run.images), "#images") if len(run.images) != 1 else _Count("image", 1),
-        _Count("failed", sum(image.failure is not None for image in run.images), is_bad=True),
-        _Count("detections", sum(image.detections for image in run.images)),
-        _Count("box explained" if len(boxes) == 1 else "boxes explained", len(boxes)),
-        _Count("without a map", sum(box.status is not MapStatus.OK for box in boxes), "#status=blank"),
+        Count("images", len(run.images), "#images") if len(run.images) != 1 else Count("image", 1),
+        Count("failed", sum(image.failure is not None for image in run.images), is_bad=True),
+        Count("detections", sum(image.detections for image in run.images)),
+        Count("box explained" if len(boxes) == 1 else "boxes explained", len(boxes)),
+        Count("without a map", sum(box.status is not MapStatus.OK for box in boxes), "#status=blank"),
     ]
     if truths:
         counts += [
-            _Count("objects in ground truth", sum(truth.boxes for truth in truths)),
-            _Count("found", sum(truth.matched for truth in truths)),
-            _Count("missed", sum(truth.missed for truth in truths), "#result=missed", is_bad=True),
-            _Count(
+            Count("objects in ground truth", sum(truth.boxes for truth in truths)),
+            Count("found", sum(truth.matched for truth in truths)),
+            Count("missed", sum(truth.missed for truth in truths), "#result=missed", is_bad=True),
+            Count(
                 "false positives",
                 sum(len(truth.false_positives) for truth in truths),
                 "#result=false+positive",
@@ -248,9 +168,9 @@ def _image_values(image: Image, boxes: Sequence[Mapping[str, object]]) -> dict[s
         "title": image.title,
         "failure": image.failure,
         "hw": image.original_hw,
-        "seconds": _rounded(image.seconds, 3),
+        "seconds": rounded(image.seconds, 3),
         "detections": image.detections,
-        "highestScore": _rounded(image.highest_score, 6),
+        "highestScore": rounded(image.highest_score, 6),
         "truth": truth
         and {
             "boxes": truth.boxes,
@@ -258,29 +178,42 @@ def _image_values(image: Image, boxes: Sequence[Mapping[str, object]]) -> dict[s
             "missed": truth.missed,
             "falsePositives": len(truth.false_positives),
         },
-        "files": _urls(image.files or {}),
+        "files": urls(image.files or {}, file_url),
         "boxes": boxes,
     }
 
 
 def _box_values(box: Box, layers: Sequence[str], thumbnail: Thumbnail | None) -> dict[str, object]:
     values: dict[str, object] = {
+        **box_values(box, file_url),
+        "layers": box.layers,
+        "levels": [
+            [layers.index(level.layer), level.level, *level.grid_hw, *level.stride_yx, rounded(level.share, 5)]
+            for level in box.levels
+        ],
+    }
+    if thumbnail is not None:
+        values["thumbnail"] = thumbnail_values(thumbnail, file_url)
+    return values
+
+
+# --- what the scripts of other pages read as well; `link` is a path below the run's folder -> its URL ---
+
+
+def box_values(box: Box, link: Callable[[str], str]) -> dict[str, object]:
+    """Returns what a script reads of a box, without its layers."""
+    values: dict[str, object] = {
         "index": box.detection.index,
         "className": box.detection.class_name,
-        "score": _rounded(box.detection.score, 6),
+        "score": rounded(box.detection.score, 6),
         "box": _corners(box.detection.box_xyxy),
         "method": box.method,
         "target": box.target,
-        "layers": box.layers,
-        "levels": [
-            [layers.index(level.layer), level.level, *level.grid_hw, *level.stride_yx, _rounded(level.share, 5)]
-            for level in box.levels
-        ],
         "status": box.status.name.lower(),
         "reason": box.reason,
-        "energy": _rounded(box.energy_in_box, 5),
+        "energy": rounded(box.energy_in_box, 5),
         "role": box.role.value,
-        "files": _urls(box.files),
+        "files": urls(box.files, link),
     }
     if box.roi_xyxy is not None:
         values["roi"] = _corners(box.roi_xyxy)
@@ -291,27 +224,30 @@ def _box_values(box: Box, layers: Sequence[str], thumbnail: Thumbnail | None) ->
             "className": box.answer.class_name,
             "verdict": box.answer.verdict.value,
             "words": box.answer.words,
-            "iou": _rounded(box.answer.iou, 4),
+            "iou": rounded(box.answer.iou, 4),
             "otherIndex": box.answer.other_index,
         }
     if box.truth is not None:
-        values["truth"] = {"annotation": box.truth.annotation_id, "iou": _rounded(box.truth.iou, 4)}
-    if thumbnail is not None:
-        values["thumbnail"] = (
-            {"data": thumbnail.data_url}
-            if thumbnail.file is None
-            else {"url": file_url(thumbnail.file), "window": thumbnail.window}
-        )
+        values["truth"] = {"annotation": box.truth.annotation_id, "iou": rounded(box.truth.iou, 4)}
     return values
 
 
-def _urls(files: Mapping[str, str]) -> dict[str, str]:
-    return {kind: file_url(file) for kind, file in files.items()}
+def thumbnail_values(thumbnail: Thumbnail, link: Callable[[str], str]) -> dict[str, object]:
+    """Returns what a script reads of a small picture."""
+    if thumbnail.file is None:
+        return {"data": thumbnail.data_url}
+    return {"url": link(thumbnail.file), "window": thumbnail.window}
+
+
+def urls(files: Mapping[str, str], link: Callable[[str], str]) -> dict[str, str]:
+    """Returns kind -> URL of a box's or an image's files."""
+    return {kind: link(file) for kind, file in files.items()}
+
+
+def rounded(number: float | None, digits: int) -> float | None:
+    """Returns the number with so many digits after the point, None for None."""
+    return None if number is None else round(number, digits)
 
 
 def _corners(box_xyxy: Sequence[float]) -> list[float]:
     return [round(corner, 2) for corner in box_xyxy]
-
-
-def _rounded(number: float | None, digits: int) -> float | None:
-    return None if number is None else round(number, digits)

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar, overload
 
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.resume import PARTIAL_FILE, part_files
 from ppdet_cam.structures import Answer, Detection, LevelShare, MapStatus, Verdict
 from ppdet_cam.writers.manifest import IMAGES_FILE, RUN_FILE
 
@@ -150,6 +151,8 @@ class Run:
         flags: flag -> value, as JSON.
         device: what it ran on.
         versions: package -> version.
+        class_names: that the detector tells apart.
+        settings: of the config that matter to a result, dotted key -> value, as JSON.
         seconds: wall time.
         images: in the run's order.
     """
@@ -161,6 +164,8 @@ class Run:
     flags: Mapping[str, str]
     device: str
     versions: Mapping[str, str]
+    class_names: tuple[str, ...]
+    settings: Mapping[str, str]
     seconds: float | None
     images: tuple[Image, ...]
 
@@ -181,8 +186,10 @@ def read_run(folder: Path) -> Run:
     if not os.path.isdir(folder):  # pathlib raises for a name too long
         raise ConfigError(f"{folder} is not a folder; give the --cam_out of a run")
     run_file, images_file = folder / RUN_FILE, folder / IMAGES_FILE
-    if os.path.exists(images_file) and not os.path.exists(run_file):
-        raise ConfigError(f"{folder} has no {RUN_FILE}: the run did not finish. Run it again")
+    if not os.path.exists(run_file) and (os.path.exists(folder / PARTIAL_FILE) or part_files(folder)):
+        raise ConfigError(
+            f"{folder} has no {RUN_FILE}: the run did not finish. Run it again with --resume, which keeps what is done"
+        )
     document = _parsed(_text_of(run_file), f"{run_file}")
     _check_schema(document, run_file)
     # not splitlines: a name may hold one of the other characters that it splits at
@@ -246,6 +253,8 @@ def _run(value: object, folder: Path, images: tuple[Image, ...]) -> Run:
         flags=_take(record, "flags", _shown),
         device=_take(record, "device", _text),
         versions=_take(record, "versions", _shown),
+        class_names=_take(record, "class_names", _tuple(_text), ()),
+        settings=_take(record, "settings", _shown, {}),
         seconds=_take(_take(record, "totals", _object), "seconds", _optional(_number), None),
         images=images,
     )

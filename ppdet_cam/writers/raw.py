@@ -96,10 +96,10 @@ def encode_raw(maps: Sequence[RawMap], *, original_hw: tuple[int, int], dtype: s
     # as numpy.savez_compressed writes it, but map by map: a stack of large maps is a copy of them all
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("maps.npy", "w", force_zip64=True) as member:
-            np.lib.format.write_array_header_1_0(member, header)
+            np.lib.format.write_array_header_1_0(member, header)  # type: ignore[no-untyped-call]
             for stored in maps:
                 member.write(np.ascontiguousarray(stored.values).data)
         for name, values in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, values, allow_pickle=False)
+                np.lib.format.write_array(member, values, allow_pickle=False)  # type: ignore[no-untyped-call]
     return target.getvalue()

@@ -1,7 +1,6 @@
 // --- addresses: what stands behind the # says what is shown ---
 
 const baseTitle = document.title;
-const nodeOf = (id) => document.getElementById(id);
 
 function readRoute() {
   const parameters = new URLSearchParams(location.hash.slice(1));
@@ -11,36 +10,19 @@ function readRoute() {
   return { page, image, box, parameters };
 }
 
-function putAddress(hash) {
-  try {
-    history.replaceState(null, "", hash || "#");
-  } catch {
-    // Safari refuses more than a hundred changes in ten seconds; the next one takes its place
-  }
-}
-
-function replaceHash(hash) {
-  putAddress(hash);
-  applyRoute();
-}
-
 const shown = { page: null, image: null };
 const scrolls = new Map();
-let viewerOpenedHere = false;
-let leaving = false;
 
 function applyRoute() {
   const route = readRoute();
   const isFirst = shown.page === null;
-  leaving = false;
   if (route.box) {
     if (isFirst) showPage("image", route.image, isFirst);
-    if (!viewer.dialog.open) viewerOpenedHere = !isFirst;
-    viewer.show(route.box);
+    viewer.show(route.box, { isFirst });
     return;
   }
-  if (viewer.dialog.open) viewer.dialog.close();
-  if (route.page === "boxes") boxesPage.readFilters(route.parameters);
+  viewer.close();
+  if (route.page === "boxes") boxesPage.show(route.parameters);
   showPage(route.page, route.image, isFirst);
 }
 
@@ -63,31 +45,10 @@ function showPage(page, image, isFirst) {
   nodeOf(`page-${page}`).querySelector("h1").focus({ preventScroll: true });
 }
 
-function leaveViewer() {
-  if (leaving) return;
-  const { box } = viewer;
-  if (viewerOpenedHere) {
-    leaving = true;
-    history.back();
-  } else {
-    replaceHash(imageHash(box.image));
-  }
-}
-
 // --- the page of all boxes ---
 
 const TRUTH_OR_ASKED = hasRoles ? [COLUMNS.role] : [];
 const IMAGE = hasSeveralImages ? [COLUMNS.image] : [];
-
-function sectionOf(title, explanation, ...content) {
-  return element(
-    "section",
-    { class: "section" },
-    element("h2", { tabindex: "-1" }, title),
-    explanation ? element("p", { class: "quiet" }, explanation) : null,
-    ...content,
-  );
-}
 
 function failuresSection() {
   const failures = images.filter((image) => image.failure !== null);
@@ -180,20 +141,11 @@ function haystackOf(box) {
   return box.haystack;
 }
 
-function countsOf(values) {
-  const counts = new Map();
-  for (const value of values) counts.set(value, (counts.get(value) || 0) + 1);
-  return [...counts].sort(([one], [other]) => collator.compare(one, other));
-}
-
 const boxesPage = {
-  filters: {},
-
   build() {
-    this.table = new SortedTable({
+    const table = new SortedTable({
       caption: "All boxes",
       hashOf: boxHash,
-      onChange: () => this.writeFilters(),
       columns: [
         COLUMNS.picture,
         COLUMNS.class,
@@ -206,131 +158,44 @@ const boxesPage = {
         ...IMAGE,
       ],
     });
-    this.matches = element("span", { class: "matches" });
-    this.form = this.filterForm();
-    const all = sectionOf("All boxes", null, this.form, this.table.node);
+    this.filtered = new FilteredTable({
+      rows: boxes,
+      table,
+      fields: this.fields(),
+      lets: FILTERS,
+      nouns: ["box", "boxes"],
+      onAddress: (hash) => {
+        nodeOf("pages").querySelector("[data-page=boxes]").href = hash;
+      },
+    });
+    const all = sectionOf("All boxes", null, this.filtered.form, table.node);
     all.id = "all-boxes";
     fill(nodeOf("sections"), {}, [failuresSection(), findingsSection(), askedSection(), all]);
   },
 
-  filterForm() {
-    const select = (name, label, everything, options) =>
-      element(
-        "label",
-        {},
-        label,
-        element(
-          "select",
-          { name },
-          element("option", { value: "" }, everything),
-          ...options.map(([value, number, words]) =>
-            element("option", { value }, `${words || value} (${count(number)})`),
-          ),
-        ),
-      );
-    const bound = (name, label) =>
-      element(
-        "label",
-        {},
-        label,
-        element("input", {
-          type: "number",
-          name,
-          min: 0,
-          max: 1,
-          step: 0.05,
-          inputmode: "decimal",
-          placeholder: name === "from" ? "0" : "1",
-        }),
-      );
+  fields() {
+    const limits = { min: 0, max: 1, step: 0.05 };
     const blank = boxes.filter(isBlank).length;
     const statuses = countsOf(boxes.map((box) => box.status)).map(([status, number]) => [
       status,
       number,
       STATUS_WORDS[status],
     ]);
-    const form = element(
-      "form",
-      { class: "filters", role: "search", "aria-label": "Filter the boxes" },
-      element(
-        "label",
-        { class: "find" },
-        "Find",
-        element("input", { type: "search", name: "find", placeholder: "image, class or words", autocomplete: "off" }),
-      ),
-      select("class", "Class", "all", countsOf(boxes.map(classOf))),
-      bound("from", "Score from"),
-      bound("to", "to"),
-      blank ? select("status", "Status", "any", [["blank", blank, "no map"], ...statuses]) : null,
-      hasRoles ? select("result", "Result", "any", countsOf(boxes.map((box) => box.role))) : null,
-      hasSeveralTargets ? select("target", "Target", "any", countsOf(boxes.map((box) => box.target))) : null,
-      hasSeveralMethods ? select("method", "Method", "any", countsOf(boxes.map((box) => box.method))) : null,
-      element("button", { type: "reset" }, "Clear"),
-      this.matches,
-    );
-    form.addEventListener("input", () => this.readForm());
-    form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("reset", (event) => {
-      event.preventDefault();
-      for (const field of form.querySelectorAll("input, select")) field.value = "";
-      this.readForm();
-    });
-    return form;
+    return [
+      findField("image, class or words"),
+      choiceField("class", "Class", "all", countsOf(boxes.map(classOf))),
+      numberField("from", "Score from", { placeholder: "0", ...limits }),
+      numberField("to", "to", { placeholder: "1", ...limits }),
+      blank ? choiceField("status", "Status", "any", [["blank", blank, "no map"], ...statuses]) : null,
+      hasRoles ? choiceField("result", "Result", "any", countsOf(boxes.map((box) => box.role))) : null,
+      hasSeveralTargets ? choiceField("target", "Target", "any", countsOf(boxes.map((box) => box.target))) : null,
+      hasSeveralMethods ? choiceField("method", "Method", "any", countsOf(boxes.map((box) => box.method))) : null,
+    ];
   },
 
-  readForm() {
-    this.filters = {};
-    for (const [name, value] of new FormData(this.form)) if (value.trim()) this.filters[name] = value.trim();
-    this.writeFilters();
-    this.apply();
-  },
-
-  // From the address, so that "back", a link and a bookmark give the same table again.
-  readFilters(parameters) {
-    const filters = Object.fromEntries([...parameters].filter(([name, value]) => name in FILTERS && value));
-    const sort = parameters.get("sort");
-    const isSame = this.address({ ...filters }, sort) === this.address(this.filters, this.sortText());
-    if (isSame && this.applied) return;
-    this.filters = filters;
-    for (const field of this.form.querySelectorAll("[name]")) field.value = filters[field.name] || "";
-    this.table.sort = sort ? { key: sort.replace(/^-/, ""), descending: sort.startsWith("-") } : null;
-    const isJump = Object.keys(filters).length > 0;
-    this.apply();
+  show(parameters) {
+    const isJump = this.filtered.readAddress(parameters);
     if (isJump) setTimeout(() => nodeOf("all-boxes").scrollIntoView({ block: "start" }));
-  },
-
-  sortText() {
-    const { sort } = this.table;
-    return sort && (sort.descending ? "-" : "") + sort.key;
-  },
-
-  address(filters, sort) {
-    const parameters = new URLSearchParams(Object.entries(filters).sort());
-    if (sort) parameters.set("sort", sort);
-    return `#${parameters}`;
-  },
-
-  writeFilters() {
-    const hash = this.address(this.filters, this.sortText());
-    putAddress(hash);
-    nodeOf("pages").querySelector("[data-page=boxes]").href = hash;
-  },
-
-  apply() {
-    const active = Object.entries(this.filters).map(
-      ([name, value]) =>
-        (box) =>
-          FILTERS[name](box, value),
-    );
-    const rows = active.length ? boxes.filter((box) => active.every((lets) => lets(box))) : boxes;
-    this.applied = true;
-    this.table.show(rows);
-    const words = active.length
-      ? `${count(rows.length)} of ${plural(boxes.length, "box", "boxes")}`
-      : plural(boxes.length, "box", "boxes");
-    this.matches.textContent = words;
-    announce(`${words} shown`);
-    this.table.node.hidden = !rows.length;
   },
 };
 

@@ -1,0 +1,264 @@
+// --- addresses: what stands behind the # says what is shown ---
+
+let isFirst = true;
+
+function readRoute() {
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  const pair = pairs[Number(parameters.get("pair") || NaN)] || null;
+  return { pair, parameters };
+}
+
+function applyRoute() {
+  const { pair, parameters } = readRoute();
+  if (isFirst && pair) filtered.readAddress(new URLSearchParams());
+  if (pair) {
+    viewer.show(pair, { isFirst });
+  } else {
+    viewer.close();
+    if (filtered.readAddress(parameters)) setTimeout(() => nodeOf("all-boxes").scrollIntoView({ block: "start" }));
+  }
+  isFirst = false;
+}
+
+// --- sections ---
+
+function wholeSection() {
+  const tile = (label, mean, form, isChange = true) => {
+    if (!mean) return null;
+    const interval = isChange ? mean.change : mean;
+    return element(
+      "div",
+      {},
+      element("dt", {}, label),
+      element(
+        "dd",
+        {},
+        element("b", {}, changeText(interval.mean, form)),
+        " ",
+        element("span", { class: "quiet" }, interval.images > 1 ? `(${endsText(interval, form)})` : "one image"),
+        isChange ? element("span", { class: "below" }, ...fromTo(mean.a, mean.b, form.plain)) : null,
+      ),
+    );
+  };
+  const tiles = [
+    tile("Score", total.score, FORMS.score),
+    tile("Heat in box", total.energy_in_box, FORMS.energy),
+    tile("Map correlation", total.map_correlation, FORMS.correlation, false),
+    tile("Rank correlation in the box", total.rank_correlation, FORMS.correlation, false),
+  ].filter(Boolean);
+  if (!tiles.length) return null;
+  return sectionOf(
+    `On the whole: ${plural(total.kept, "box", "boxes")} kept`,
+    "Means over the boxes that both runs have, of the same class and in the same place, and their 95 % intervals over images.",
+    element("dl", { class: "tiles" }, ...tiles),
+  );
+}
+
+function failuresSection() {
+  if (!failed.length) return null;
+  const reason = (side) => ({
+    key: side,
+    label: `In ${LETTERS[side]}`,
+    kind: "words",
+    value: (image) => image[side] || "ok",
+    cell: (image) => image[side] || element("span", { class: "quiet" }, "ok"),
+  });
+  const table = new SortedTable({
+    caption: "Images that failed",
+    pageRows: 10,
+    columns: [
+      { key: "image", label: "Image", heads: true, value: (image) => image.title, cell: (image) => image.title },
+      reason("a"),
+      reason("b"),
+    ],
+  });
+  table.show(failed);
+  const title = `${plural(failed.length, "image")} failed in one run or both`;
+  const section = sectionOf(title, "Their boxes are in no count.", table.node);
+  section.classList.add("failures");
+  return section;
+}
+
+function unmatchedSection() {
+  const unmatched = [...onlyA.map((title) => ({ title, run: "A" })), ...onlyB.map((title) => ({ title, run: "B" }))];
+  if (!unmatched.length) return null;
+  const table = new SortedTable({
+    caption: "Images of one run only",
+    pageRows: 10,
+    columns: [
+      { key: "image", label: "Image", heads: true, value: (image) => image.title, cell: (image) => image.title },
+      { key: "run", label: "Run", kind: "short", value: (image) => image.run, cell: (image) => image.run },
+    ],
+  });
+  table.show(unmatched);
+  return sectionOf("Images of one run only", "Their boxes are in no count.", table.node);
+}
+
+function lostAndNewSection() {
+  const title = "Lost and new boxes";
+  const rows = pairs.filter(absentSide);
+  if (!rows.length) return sectionOf(title, "None: each box of one run has its partner in the other one.");
+  const table = new SortedTable({
+    caption: title,
+    hashOf: pairHash,
+    pageRows: 10,
+    columns: [
+      COLUMNS.pictures,
+      COLUMNS.class,
+      COLUMNS.kind,
+      ...RESULT,
+      COLUMNS.onlyScore,
+      COLUMNS.onlyEnergy,
+      ...IMAGE,
+    ],
+  });
+  table.show(rows);
+  const second = rows.filter((pair) => pair.beside !== null).length;
+  const seconds = second ? ` ${count(second)} lie where the other run has one box, and this one several.` : "";
+  return sectionOf(
+    title,
+    `The other run has no box left there, of whichever class, with an IoU of at least ${matchIou}. A lost box's score may
+      have fallen just below the threshold: run B with a lower --draw_threshold to see.${seconds}`,
+    table.node,
+  );
+}
+
+function otherClassSection() {
+  const rows = pairs.filter((pair) => pair.kind === "other class");
+  if (!rows.length) return null;
+  const table = new SortedTable({
+    caption: "Boxes of another class",
+    hashOf: pairHash,
+    pageRows: 10,
+    columns: [
+      COLUMNS.pictures,
+      COLUMNS.class,
+      ...RESULT,
+      COLUMNS.score,
+      COLUMNS.energy,
+      COLUMNS.iou,
+      ...CORRELATIONS,
+      ...IMAGE,
+    ],
+  });
+  table.show(rows);
+  return sectionOf(
+    "Boxes of another class",
+    `In the same place, with an IoU of at least ${matchIou}, B sees another class than A.`,
+    table.node,
+  );
+}
+
+function classesSection() {
+  if (!classes.length) return null;
+  const table = new SortedTable({
+    caption: "Classes",
+    pageRows: 15,
+    columns: CLASS_COLUMNS,
+    hashOf: (row) => `#${new URLSearchParams({ class: row.class_name })}`,
+  });
+  table.show(classes);
+  return sectionOf(
+    "Classes",
+    "Means are over kept boxes; a change is in bold when its interval leaves out zero.",
+    table.node,
+  );
+}
+
+// Each filter: its name in the address, and whether it lets a pair through.
+const FILTERS = {
+  find: (pair, text) => haystackOf(pair).includes(text.toLowerCase()),
+  class: (pair, name) => pair.classes.includes(name),
+  kind: (pair, kind) => pair.kind === kind,
+  result: (pair, result) => resultText(pair) === result,
+  from: (pair, least) => pair.change !== null && pair.change >= Number(least),
+  map: (pair, most) => pair.mapCorrelation !== null && pair.mapCorrelation <= Number(most),
+};
+
+function haystackOf(pair) {
+  if (pair.haystack === undefined) {
+    const words = boxesOf(pair).map((box) => (box.answer ? box.answer.words : ""));
+    pair.haystack = [pair.image.title, pair.image.path, classText(pair), namesText(pair), ...words]
+      .join("\n")
+      .toLowerCase();
+  }
+  return pair.haystack;
+}
+
+function filteredTable() {
+  const table = new SortedTable({
+    caption: "All boxes",
+    hashOf: pairHash,
+    sort: { key: "change", descending: true },
+    columns: [
+      COLUMNS.pictures,
+      COLUMNS.class,
+      COLUMNS.kind,
+      ...RESULT,
+      COLUMNS.score,
+      COLUMNS.energy,
+      COLUMNS.iou,
+      ...CORRELATIONS,
+      COLUMNS.change,
+      ...IMAGE,
+    ],
+  });
+  return new FilteredTable({
+    rows: pairs,
+    table,
+    lets: FILTERS,
+    nouns: ["box", "boxes"],
+    fields: [
+      findField("image, class or words"),
+      choiceField("class", "Class", "all", countsOf(pairs.flatMap((pair) => pair.classes))),
+      choiceField("kind", "What became of it", "all", countsOf(pairs.map((pair) => pair.kind))),
+      hasRoles ? choiceField("result", "Ground truth", "any", countsOf(pairs.map(resultText))) : null,
+      numberField("from", "Change from", { placeholder: "0", min: 0, max: 1, step: 0.05 }),
+      hasMaps ? numberField("map", "Map corr. to", { placeholder: "1", min: -1, max: 1, step: 0.05 }) : null,
+    ],
+  });
+}
+
+// --- the beginning ---
+
+const filtered = filteredTable();
+const all = sectionOf("All boxes", "Those first that changed most.", filtered.form, filtered.table.node);
+all.id = "all-boxes";
+fill(nodeOf("sections"), {}, [
+  failuresSection(),
+  wholeSection(),
+  lostAndNewSection(),
+  otherClassSection(),
+  classesSection(),
+  all,
+  unmatchedSection(),
+]);
+
+function goTo(section) {
+  const heading = section.querySelector("h2");
+  section.scrollIntoView({ block: "start" });
+  heading.focus({ preventScroll: true });
+}
+
+for (const section of nodeOf("sections").children) {
+  const title = section.querySelector("h2").textContent;
+  if (!["Lost and new boxes", "Classes", "All boxes"].includes(title)) continue;
+  const link = element(
+    "a",
+    {
+      href: "#",
+      onclick: (event) => {
+        event.preventDefault();
+        goTo(section);
+      },
+    },
+    title,
+  );
+  nodeOf("pages").append(link);
+}
+nodeOf("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  goTo(nodeOf("sections").firstElementChild);
+});
+addEventListener("hashchange", applyRoute);
+applyRoute();
