@@ -209,7 +209,7 @@ class _Drawer:
     def boxes_drawn(
         self, explanations: Iterator[Explanation], noticed: Callable[[Explanation], None]
     ) -> Iterator[Explanation]:
-        """Yields the explanations, after handing each one's files to the workers."""
+        """Yields the explanations, without their levels' maps, after handing each one's files to the workers."""
         for explanation in explanations:
             noticed(explanation)
             for earlier in self.boxes:
@@ -217,7 +217,7 @@ class _Drawer:
                     earlier.result()  # no more maps for an image that cannot be written
             number = len(self.boxes)
             self.boxes.append(self._job.workers.submit(functools.partial(self._box, explanation, number)))
-            yield explanation
+            yield dataclasses.replace(explanation, level_heatmaps=())
 
     def _box(self, explanation: Explanation, number: int) -> _BoxResult:
         output = self._job.output
