@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ppdet_cam.methods.base import Levels, Needs, method
+from ppdet_cam.metrics.similarity import best_similarity
 
 
 def channel_mask(channel: np.ndarray) -> np.ndarray:
@@ -202,12 +203,7 @@ def detection_similarity(
         ... )  # half of the box, the same class
         0.5
     """
-    if len(boxes) == 0:
-        return 0.0
-    similarities = _overlaps(box, boxes) * _cosines(class_scores, scores)
-    if objectness is not None:
-        similarities = similarities * objectness
-    return float(similarities.max())
+    return best_similarity(tuple(box), class_scores, boxes_xyxy=boxes, scores=scores, objectness=objectness)
 
 
 @method(
@@ -259,17 +255,3 @@ def _bilinear(cells: int, pixels: int, *, first: int, count: int) -> np.ndarray:
     centres = (np.arange(first, first + count) + 0.5) * cells / pixels - 0.5
     distances = np.abs(centres.clip(0, cells - 1)[:, None] - np.arange(cells))
     return np.maximum(1.0 - distances, 0.0)
-
-
-def _overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    left_top, right_bottom = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    common = np.prod(np.maximum(right_bottom - left_top, 0.0), axis=1, dtype=np.float64)
-    areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1, dtype=np.float64)
-    union = np.prod(np.maximum(box[2:] - box[:2], 0.0), dtype=np.float64) + areas - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
-
-
-def _cosines(class_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    products = scores.astype(np.float64) @ class_scores.astype(np.float64)
-    lengths = np.linalg.norm(scores.astype(np.float64), axis=1) * np.linalg.norm(class_scores.astype(np.float64))
-    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
