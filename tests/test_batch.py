@@ -189,6 +189,18 @@ def test_every_kind_of_file_is_written(run):
                 assert cv2.imread(str(run.cam_out / box["files"][kind])) is not None
 
 
+def test_summary_keeps_no_level_s_map(run, monkeypatch):
+    """With panels asked for as well, the maps of all levels of all boxes would be kept until the image is done."""
+    real, seen = drawing.draw_summary, []
+
+    def note(photo: np.ndarray, explanations: object, **options: object) -> np.ndarray:
+        return real(photo, (seen.append(given) or given for given in explanations), **options)
+
+    monkeypatch.setattr(drawing, "draw_summary", note)
+    assert run("--save", "panel,summary").code == 0
+    assert len(seen) == 10 and all(given.level_heatmaps == () for given in seen)
+
+
 def test_photo_is_upright(run, small_rotated):
     """The photo that is saved for the report is turned as EXIF says, like the maps."""
     assert run.on("--infer_img", small_rotated, *CHOICE, "--save", "photo,heatmap,raw").code == 0
