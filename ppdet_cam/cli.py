@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from ppdet_cam import __version__
 from ppdet_cam.boxes import Selection, parse_box
@@ -31,6 +31,7 @@ from ppdet_cam.registry import closest
 from ppdet_cam.render import STYLE_OPTIONS, RenderStyle
 from ppdet_cam.tables import level_table, method_table, target_table
 from ppdet_cam.targets import DEFAULT_TARGET, targets
+from ppdet_cam.terminal import EXIT_DONE, Parser, exit_code_of, print_result
 from ppdet_cam.writers.pictures import DEFAULT_KINDS, KINDS, Output
 from ppdet_cam.writers.raw import RAW_DTYPES
 
@@ -39,17 +40,10 @@ if TYPE_CHECKING:
 
 PROGRAM = "cam_ppdet"
 
-EXIT_DONE, EXIT_WRONG_INPUT, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 130  # 130: what a shell gives for Ctrl-C
+EXIT_SOME_FAILED = 3
 _EXIT_SIGNAL = 128  # and the signal's number behind it, as a shell has it
 
 _SHOWN_FAILURES = 20
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises what argparse would print over several lines before it leaves the process."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; all flags: {PROGRAM} --help")
 
 
 def _path(text: str) -> Path:
@@ -59,9 +53,9 @@ def _path(text: str) -> Path:
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of all flags."""
-    parser = _Parser(
+    parser = Parser(
         prog=PROGRAM,
-        allow_abbrev=False,
+        advice=f"all flags: {PROGRAM} --help",
         description="Shows why a PaddleDetection detector drew each of its boxes: one picture per box, with the class "
         "activation map of that box's own score over the image.",
     )
@@ -243,14 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 2 something given was wrong, 3 some images failed, 130 interrupted (143 by SIGTERM).
     """
     with _log_on_stderr():
-        try:
-            return _answer(_parse(arguments))
-        except PpdetCamError as error:
-            print(f"{PROGRAM}: error: {' '.join(str(error).split())}", file=sys.stderr)
-            return EXIT_WRONG_INPUT
-        except KeyboardInterrupt:
-            print(f"{PROGRAM}: interrupted", file=sys.stderr)
-            return EXIT_INTERRUPTED
+        return exit_code_of(PROGRAM, lambda: _answer(_parse(arguments)))
 
 
 @contextlib.contextmanager
@@ -286,24 +273,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _print_result(text: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        # a file name may hold what the terminal's encoding lacks
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except BrokenPipeError:
-        # `--list_layers | head` has read enough; the interpreter's own last flush must not fail as well
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _answer(options: argparse.Namespace) -> int:
     """Does what is asked for, prints what comes of it, and returns the exit code."""
     if options.list_methods:
-        _print_result(method_table())
+        print_result(method_table())
     elif options.list_targets:
-        _print_result(target_table())
+        print_result(target_table())
     elif options.list_layers:
-        _print_result(_list_layers(options))
+        print_result(_list_layers(options))
     else:
         return _explain(options)
     return EXIT_DONE
@@ -375,7 +352,7 @@ def _explain(options: argparse.Namespace) -> int:
     if options.levels and boxes:
         lines.append(level_table(boxes))
     summary = _summary(config, result.totals) if result.image else _summary_of_many(config, result)
-    _print_result("\n".join([*lines, summary]))
+    print_result("\n".join([*lines, summary]))
     return _exit_code(result)
 
 

@@ -18,7 +18,7 @@ from families import FAMILIES
 from runs import BLAZEFACE, PHOTO, SSD, contents
 
 import ppdet_cam
-from ppdet_cam import Explainer, batch, cli
+from ppdet_cam import Explainer, batch, terminal
 from ppdet_cam.config import DEFAULT_METHOD
 from ppdet_cam.errors import OutputError
 from ppdet_cam.structures import MapStatus
@@ -622,7 +622,7 @@ def test_reader_that_stops_early_is_no_error(capsys, monkeypatch):
     os.close(reading)
     with os.fdopen(writing, "w") as closed:
         monkeypatch.setattr(sys, "stdout", closed)
-        cli._print_result("a line")
+        terminal.print_result("a line")
     assert capsys.readouterr().err == ""
 
 
@@ -630,5 +630,5 @@ def test_result_is_printed_in_any_encoding(monkeypatch, tmp_path):
     """A folder name that the terminal's encoding lacks is escaped."""
     with (tmp_path / "out").open("w", encoding="ascii") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        cli._print_result("2 pictures in straße")
+        terminal.print_result("2 pictures in straße")
     assert (tmp_path / "out").read_bytes() == b"2 pictures in stra\\xdfe\n"

@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from ppdet_cam import __version__
 from ppdet_cam.compare.comparison import Comparison, compare_runs
 from ppdet_cam.compare.html import COMPARE_FILE, COMPARE_RECORD, check_may_write, write_comparison
 from ppdet_cam.compare.matching import ImagePair
 from ppdet_cam.compare.measures import Summary
-from ppdet_cam.errors import ConfigError, OutputError, PpdetCamError
+from ppdet_cam.errors import OutputError
 from ppdet_cam.metrics import Interval
 from ppdet_cam.progress import show_progress
 from ppdet_cam.tables import aligned
+from ppdet_cam.terminal import EXIT_DONE, Parser, exit_code_of, print_result
 
 PROGRAM = "cam_compare"
-
-EXIT_DONE, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 2, 130
 
 _MOST_CLASSES = 20
 _NONE = "-"
 
 
-class _Parser(argparse.ArgumentParser):
-    """Raises what argparse would print over several lines before it leaves the process."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; usage: {PROGRAM} RUN_A RUN_B [--out FOLDER]")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of all arguments."""
-    parser = _Parser(
+    parser = Parser(
         prog=PROGRAM,
-        allow_abbrev=False,
+        advice=f"usage: {PROGRAM} RUN_A RUN_B [--out FOLDER]",
         description="Compares two runs of cam_ppdet over the same images, such as before and after a training: which "
         "boxes were lost, are new or changed class, and how scores and maps changed. "
         f"Writes {COMPARE_FILE} and {COMPARE_RECORD}, and prints a line per class.",
@@ -58,21 +48,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 done, 2 something given was wrong, 130 interrupted."""
-    try:
+
+    def compare() -> int:
         options = build_parser().parse_args(arguments)
-        text = _compare(options.run_a, options.run_b, options.out)
-    except PpdetCamError as error:
-        print(f"{PROGRAM}: error: {_printable(' '.join(str(error).split()), sys.stderr.encoding)}", file=sys.stderr)
-        return EXIT_WRONG_INPUT
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    try:
-        print(_printable(text, sys.stdout.encoding), flush=True)
-    except BrokenPipeError:
-        # the reader has gone; the interpreter's own last flush must not fail as well
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return EXIT_DONE
+        print_result(_compare(options.run_a, options.run_b, options.out))
+        return EXIT_DONE
+
+    return exit_code_of(PROGRAM, compare)
 
 
 def _compare(run_a: Path, run_b: Path, out: Path) -> str:
@@ -150,12 +132,6 @@ def _totals(comparison: Comparison) -> str:
     if comparison.without_maps:
         text += f"\nno map correlations: {' and '.join(comparison.without_maps)} stored no maps (--save raw)"
     return text
-
-
-def _printable(text: str, encoding: str | None) -> str:
-    # a file name may hold what the terminal's encoding lacks
-    encoding = encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 if __name__ == "__main__":
