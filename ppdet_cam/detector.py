@@ -280,10 +280,10 @@ class Detector:
                 self._run(inputs, frame)
         return watch, record
 
-    def prepare_batch(self, frames: Sequence[Frame]) -> dict[str, paddle.Tensor]:
-        """Returns the network inputs of images of one size as one batch."""
-        prepared = [self.prepare(frame)[0] for frame in frames]
-        return {name: paddle.concat([inputs[name] for inputs in prepared]) for name in prepared[0]}
+    def prepare_batch(self, frames: Sequence[Frame]) -> tuple[dict[str, paddle.Tensor], ImageGeometry]:
+        """Returns the network inputs of images of one size as one batch, and where each image lies in them."""
+        prepared, geometries = zip(*(self.prepare(frame) for frame in frames))
+        return {name: paddle.concat([inputs[name] for inputs in prepared]) for name in prepared[0]}, geometries[0]
 
     def feature_layers(self, frame: Frame) -> list[FeatureLayer]:
         """Returns every layer that gives feature maps when this image runs, in the model's order.

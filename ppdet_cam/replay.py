@@ -64,7 +64,8 @@ class Replay:
         source = self.source
         for batch in _batches(images, self.batch):
             frames = [dataclasses.replace(self.frame, image=image) for image in batch]
-            watch, _ = self.detector.replay(self.detector.prepare_batch(frames), self.frame, sources=[source])
+            inputs, _ = self.detector.prepare_batch(frames)
+            watch, _ = self.detector.replay(inputs, self.frame, sources=[source])
             for image in range(len(frames)):
                 yield self._number(watch, source, image)
 
@@ -138,10 +139,8 @@ def candidates_of_images(detector: Detector, frame: Frame, images: Sequence[Fram
         frame: the image that they are altered from.
         images: of its size.
     """
-    prepared = [detector.prepare(image) for image in images]
-    inputs = {name: paddle.concat([of_image[name] for of_image, _ in prepared]) for name in prepared[0][0]}
+    inputs, geometry = detector.prepare_batch(images)
     _, record = detector.replay(inputs, frame)
-    geometry = prepared[0][1]
     return [detector.extractor.candidates(record, geometry, image=image) for image in range(len(images))]
 
 

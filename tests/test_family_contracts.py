@@ -272,7 +272,7 @@ def test_image_of_a_batch_gives_what_it_gives_alone(family, detector, photo, pas
     forward, chosen, _ = passes(family.name)
     source = sources_of(forward, chosen)[0]
     images = altered_images(photo)
-    together, _ = detector.replay(detector.prepare_batch(images), photo, sources=[source])
+    together, _ = detector.replay(detector.prepare_batch(images)[0], photo, sources=[source])
     numbers = []
     for position, image in enumerate(images):
         alone, _ = detector.replay(detector.prepare(image)[0], photo, sources=[source])
