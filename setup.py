@@ -32,6 +32,7 @@ setup(
     packages=[
         "ppdet_cam",
         "ppdet_cam.compare",
+        "ppdet_cam.evaluation",
         "ppdet_cam.extractors",
         "ppdet_cam.methods",
         "ppdet_cam.metrics",
@@ -44,6 +45,7 @@ setup(
     package_data={
         "": ["*.yml", "*.jpg", "README.md", "py.typed"],
         "ppdet_cam.compare": ["templates/*.html", "templates/*.css", "templates/*.js"],
+        "ppdet_cam.evaluation": ["templates/*.html", "templates/*.css"],
         "ppdet_cam.report": ["templates/*.html", "templates/*.css", "templates/*.js"],
     },
     install_requires=[
@@ -78,6 +80,7 @@ setup(
             "cam_ppdet = ppdet_cam.cli:main",
             "cam_report = ppdet_cam.report.cli:main",
             "cam_compare = ppdet_cam.compare.cli:main",
+            "cam_eval = ppdet_cam.evaluation.cli:main",
         ]
     },
 )

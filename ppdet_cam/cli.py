@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import logging
-import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +19,7 @@ from ppdet_cam.config import (
     Question,
     RunConfig,
 )
-from ppdet_cam.errors import ConfigError, PpdetCamError
+from ppdet_cam.errors import ConfigError
 from ppdet_cam.inputs import Inputs
 from ppdet_cam.methods import methods
 from ppdet_cam.progress import ImagesBar, show_progress
@@ -31,7 +27,21 @@ from ppdet_cam.registry import closest
 from ppdet_cam.render import STYLE_OPTIONS, RenderStyle
 from ppdet_cam.tables import level_table, method_table, target_table
 from ppdet_cam.targets import DEFAULT_TARGET, targets
-from ppdet_cam.terminal import EXIT_DONE, Parser, exit_code_of, print_result
+from ppdet_cam.terminal import (
+    EXIT_DONE,
+    EXIT_SIGNAL,
+    EXIT_SOME_FAILED,
+    Parser,
+    comma_items,
+    detector_packages,
+    exit_code_of,
+    logging_on_stderr,
+    print_error,
+    print_failures,
+    print_result,
+    user_path,
+)
+from ppdet_cam.writers.manifest import IMAGES_FILE
 from ppdet_cam.writers.pictures import DEFAULT_KINDS, KINDS, Output
 from ppdet_cam.writers.raw import RAW_DTYPES
 
@@ -39,16 +49,6 @@ if TYPE_CHECKING:
     from ppdet_cam.batch import Result
 
 PROGRAM = "cam_ppdet"
-
-EXIT_SOME_FAILED = 3
-_EXIT_SIGNAL = 128  # and the signal's number behind it, as a shell has it
-
-_SHOWN_FAILURES = 20
-
-
-def _path(text: str) -> Path:
-    # a shell leaves the ~ of --flag=~/file as it is; Path.expanduser would raise for an unknown user
-    return Path(os.path.expanduser(text))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Shows why a PaddleDetection detector drew each of its boxes: one picture per box, with the class "
         "activation map of that box's own score over the image.",
     )
-    parser.add_argument("-c", "--config", type=_path, help="ppdet config file (YAML); required")
+    parser.add_argument("-c", "--config", type=user_path, help="ppdet config file (YAML); required")
     parser.add_argument(
         "-o",
         "--opt",
@@ -90,20 +90,20 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that say which images are explained."""
     parser.add_argument(
         "--infer_img",
-        type=_path,
+        type=user_path,
         nargs="+",
         action="extend",
         default=[],
         metavar="FILE",
         help="image to explain, or several",
     )
-    parser.add_argument("--infer_dir", type=_path, metavar="FOLDER", help="explain all images in this folder")
+    parser.add_argument("--infer_dir", type=user_path, metavar="FOLDER", help="explain all images in this folder")
     parser.add_argument(
         "--recursive", action="store_true", help="with --infer_dir: the images in the folder's folders as well"
     )
     parser.add_argument(
         "--infer_list",
-        type=_path,
+        type=user_path,
         metavar="FILE",
         help="explain the images that this file names, a path per line, relative to --infer_dir if that is given",
     )
@@ -119,7 +119,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that say what is written, where and how."""
     parser.add_argument(
         "--cam_out",
-        type=_path,
+        type=user_path,
         default=Path("cam_out"),
         metavar="FOLDER",
         help="folder to write into (default: %(default)s)",
@@ -207,7 +207,7 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--gt",
-        type=_path,
+        type=user_path,
         metavar="FILE",
         help="COCO annotations: every object of an image that no detection found is asked about as well; without "
         "--infer_img and --infer_list, its images are explained",
@@ -236,26 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 done, 2 something given was wrong, 3 some images failed, 130 interrupted (143 by SIGTERM).
     """
-    with _log_on_stderr():
+    with logging_on_stderr(PROGRAM):
         return exit_code_of(PROGRAM, lambda: _answer(_parse(arguments)))
-
-
-@contextlib.contextmanager
-def _log_on_stderr() -> Iterator[None]:
-    """Shows what the package logs, one line each, and nothing of other packages' loggers."""
-    logger = logging.getLogger("ppdet_cam")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(f"{PROGRAM}: %(message)s"))
-    before = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False  # importing paddle gives the root logger a handler of its own
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -290,8 +272,8 @@ def _question(options: argparse.Namespace) -> Question:
     selection = Selection(
         draw_threshold=options.draw_threshold,
         top_k=options.top_k,
-        classes=_items(options.classes, "--classes"),
-        box_index=tuple(_integer(item, "--box_index") for item in _items(options.box_index, "--box_index")),
+        classes=comma_items(options.classes, "--classes"),
+        box_index=tuple(_integer(item, "--box_index") for item in comma_items(options.box_index, "--box_index")),
     )
     return Question(
         layers=tuple(options.target_feature_layer_name or (DEFAULT_LAYER,)),
@@ -305,16 +287,6 @@ def _question(options: argparse.Namespace) -> Question:
     )
 
 
-def _items(text: str | None, flag: str) -> tuple[str, ...]:
-    """Returns the items of a list separated by commas."""
-    if text is None:
-        return ()
-    items = tuple(item.strip() for item in text.split(","))
-    if not all(items):
-        raise ConfigError(f"{flag} {text!r} has an empty item; give a list such as 3,7 or person,dog")
-    return items
-
-
 def _integer(text: str, flag: str) -> int:
     if not text.isdecimal():
         raise ConfigError(f"{flag} takes whole numbers from 0, separated by commas, not {text!r}")
@@ -323,7 +295,7 @@ def _integer(text: str, flag: str) -> int:
 
 def _run_config(options: argparse.Namespace) -> RunConfig:
     style = RenderStyle.from_flags({option.name: getattr(options, option.name) for option in STYLE_OPTIONS})
-    kinds = tuple(kind for text in options.save or DEFAULT_KINDS for kind in _items(text, "--save"))
+    kinds = tuple(kind for text in options.save or DEFAULT_KINDS for kind in comma_items(text, "--save"))
     return RunConfig(
         config=options.config,
         overrides=tuple(options.opt),
@@ -343,7 +315,7 @@ def _run_config(options: argparse.Namespace) -> RunConfig:
 def _explain(options: argparse.Namespace) -> int:
     """Runs, prints what came of it, and returns the exit code."""
     config = _run_config(options)
-    with _detector_packages():
+    with detector_packages():
         from ppdet_cam.batch import run  # here, as paddle and ppdet take seconds to import and --help needs neither
 
     result = run(config, progress=show_progress, bar=ImagesBar())
@@ -359,21 +331,13 @@ def _explain(options: argparse.Namespace) -> int:
 def _exit_code(result: Result) -> int:
     """Prints which images failed, and returns the exit code."""
     failed = int(result.totals["failed"])  # type: ignore[call-overload]
-    for failure in result.failures[:_SHOWN_FAILURES]:
-        _print_error(f"failed: {'' if failure.path in failure.reason else f'{failure.path}: '}{failure.reason}")
-    if failed > _SHOWN_FAILURES:
-        _print_error(f"failed: {failed - _SHOWN_FAILURES} more; images.jsonl names them")
+    print_failures(PROGRAM, [(one.path, one.reason) for one in result.failures], count=failed, named_in=IMAGES_FILE)
     if result.stopped_by:
-        _print_error("interrupted; go on with --resume")
-        return _EXIT_SIGNAL + result.stopped_by
+        print_error(PROGRAM, "interrupted; go on with --resume")
+        return EXIT_SIGNAL + result.stopped_by
     # Paddle's launcher stops all ranks when one gives an error: only the one that ends the run may tell of failures
     is_last = result.document is not None and result.did > 0
     return EXIT_SOME_FAILED if failed and (is_last or not result.rank.is_launched) else EXIT_DONE
-
-
-def _print_error(text: str) -> None:
-    encoding = sys.stderr.encoding or "utf-8"
-    print(f"{PROGRAM}: {text}".encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
 
 
 def _summary(config: RunConfig, totals: Mapping[str, object]) -> str:
@@ -415,28 +379,7 @@ def _counted(count: object, one: str, several: str = "") -> str:
 
 
 def _list_layers(options: argparse.Namespace) -> str:
-    with _detector_packages():
+    with detector_packages():
         from ppdet_cam.layers import layer_table  # here, for the same reason
 
     return layer_table(options.config, options.opt, image=options.infer_img[0] if options.infer_img else None)
-
-
-@contextlib.contextmanager
-def _detector_packages() -> Iterator[None]:
-    """Says clearly why the packages that the detectors need cannot be imported.
-
-    Raises:
-        PpdetCamError: one of them is not installed.
-        KeyboardInterrupt: Ctrl-C, which paddle turns into an ImportError while its library loads.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise PpdetCamError(
-            f"the Python package {error.name!r} is missing. Install it, or all that is needed: "
-            "pip install <this project's folder>"
-        ) from error
-    except ImportError as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
-        raise

@@ -256,15 +256,37 @@ class Explainer:
         question = question or self.question
         self.check(question)
         frame = _frame(image)
+        forward, target = self._forward(frame, question)
+        subjects = self._subjects(forward, question, true_boxes)
+        explanations = self._explanations(frame, forward, question, target, subjects, keep_levels=keep_levels)
+        return ExplanationStream(frame, forward.detections, explanations)
+
+    def maps_at(self, frame: Frame, places: Sequence[KeptRow], *, question: Question) -> Iterator[np.ndarray]:
+        """Yields the map at each of some places in the head, whatever the detector makes of them now.
+
+        For a model whose parameters were changed: the same place is asked about again, whatever is found there now.
+
+        Args:
+            frame: the image.
+            places: candidates with their places pinned.
+            question: what to ask, with a method that looks at feature maps.
+
+        Returns:
+            float32 [H, W] each, as an `Explanation` has it.
+        """
+        forward, target = self._forward(frame, question)
+        for found in self._from_features(frame, forward, question, target, places, keep_levels=False):
+            yield found.heatmap
+
+    def _forward(self, frame: Frame, question: Question) -> tuple[ForwardPass, Target]:
+        """Returns the image's forward pass with the question's layers captured, and its target."""
         wanted = parse_layers(question.layers)
         image_layers, _ = self.detector.layers(list(wanted))
         target = self._target(question)
         forward = self.detector.forward(frame, image_layers, boxes=target.quantity is Quantity.BOXES)
         for path in image_layers:
             forward.capture.chosen(path, wanted[path])
-        subjects = self._subjects(forward, question, true_boxes)
-        explanations = self._explanations(frame, forward, question, target, subjects, keep_levels=keep_levels)
-        return ExplanationStream(frame, forward.detections, explanations)
+        return forward, target
 
     def _target(self, question: Question) -> Target:
         return parse_target(

@@ -33,7 +33,7 @@ def image_features(
     """
     places = [(path, level) for path, levels in layers.items() for level in levels]
     tensors = [forward.capture.feature_maps(path)[level] for path, level in places]
-    source = forward.extractor.source(forward.watch, kept.row)
+    source = forward.extractor.source_of(forward.watch, kept)
     with paddle.enable_grad():
         outputs = forward.extractor.outputs(forward.watch, [source], boxes=target.quantity is Quantity.BOXES)
         numbers = [part(outputs, 0, kept.class_id) for part in target.parts]
@@ -82,7 +82,7 @@ def roi_features(
         LayerError: a layer did not run or gave no feature map.
         ScoreMismatchError: a score with a graph is not the printed one.
     """
-    sources = [forward.extractor.source(forward.watch, box.row) for box in kept]
+    sources = [forward.extractor.source_of(forward.watch, box) for box in kept]
     with paddle.enable_grad(), capturing(dict(layers)) as capture:
         outputs = forward.extractor.outputs(forward.watch, sources, boxes=target.quantity is Quantity.BOXES)
         numbers = [sum(part(outputs, row, box.class_id) for row, box in enumerate(kept)) for part in target.parts]
@@ -127,7 +127,8 @@ def own_levels(grids: Mapping[str, Sequence[tuple[int, int]]], own_hw: tuple[int
 
 def _check_printed(outputs: HeadOutputs, kept: Sequence[KeptRow]) -> None:
     found = outputs.probabilities.numpy()  # type: ignore[attr-defined]
-    check_scores([found[row, box.class_id] for row, box in enumerate(kept)], [box.score for box in kept])
+    printed = [(row, box) for row, box in enumerate(kept) if box.pinned is None]
+    check_scores([found[row, box.class_id] for row, box in printed], [box.score for _, box in printed])
 
 
 def _gradients(number: paddle.Tensor, tensors: Sequence[paddle.Tensor]) -> list[np.ndarray | None]:

@@ -18,6 +18,7 @@ from ppdet_cam.places import PROJECT_ROOT, demo_photographs, find_file
 from ppdet_cam.registry import closest
 from ppdet_cam.structures import Frame
 
+BLANK_HW = (480, 640)
 READABLE_FORMATS = "JPEG, PNG, BMP, WebP, TIFF, JPEG 2000 and PNM"
 
 # Pillow refuses above this by default; about 0.5 GB as RGB, twice that for the float32 map of each box.
@@ -230,3 +231,8 @@ def _imdecode(encoded: bytes) -> tuple[np.ndarray | None, str]:
 
 def _damaged_message(path: Path, reason: str) -> str:
     return f"image file {str(path)!r} is truncated or damaged ({reason}); copy or download it again"
+
+
+def blank_frame() -> Frame:
+    """Returns a gray image, 480 x 640: for what needs any image at all."""
+    return Frame(np.full((*BLANK_HW, 3), 127, np.uint8))

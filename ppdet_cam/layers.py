@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ppdet_cam.building import build_detector
-from ppdet_cam.images import read_image
+from ppdet_cam.images import blank_frame, read_image
 from ppdet_cam.projection import nominal_stride
-from ppdet_cam.structures import Frame
 from ppdet_cam.tables import aligned
-
-BLANK_HW = (480, 640)
 
 
 def layer_table(config: Path, overrides: Sequence[str], *, image: Path | None = None) -> str:
@@ -28,7 +23,7 @@ def layer_table(config: Path, overrides: Sequence[str], *, image: Path | None = 
         image: an image to run; by default a gray one of 480 x 640, so sizes differ for readers that keep the size.
     """
     detector, _ = build_detector(config, overrides=overrides)
-    frame = read_image(image) if image else Frame(np.full((*BLANK_HW, 3), 127, np.uint8))
+    frame = read_image(image) if image else blank_frame()
     rows = [("layer", "type", "output [C, h, w]", "stride", "gradients")]
     layers = detector.feature_layers(frame)
     for layer in layers:

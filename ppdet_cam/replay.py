@@ -41,7 +41,7 @@ class Replay:
     @property
     def source(self) -> Source:
         """The box's place in the head."""
-        return self.forward.extractor.source(self.forward.watch, self.kept.row)
+        return self.forward.extractor.source_of(self.forward.watch, self.kept)
 
     def score(self) -> float:
         """Returns the number for the image as it is."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from ppdet_cam import __version__
 from ppdet_cam.building import build_detector, weights_of
 from ppdet_cam.config import RunConfig
+from ppdet_cam.detector import Detector
 from ppdet_cam.drawing import Annotated
 from ppdet_cam.explainer import Explainer
 from ppdet_cam.inputs import ImageFile, annotated_images, digest_lines
@@ -90,21 +91,45 @@ def open_session(config: RunConfig, images: Sequence[ImageFile] | None, *, progr
     if images is None and truth is not None:
         images = annotated_images(truth, config.inputs.folder)
     images = images or []
-    weights = detector.load_weights(weights_of(settings, None))
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        "config": {"path": str(find_file(config.config).resolve()), "architecture": detector.architecture},
-        "weights": {"asked": str(settings["weights"]), "path": str(weights), "sha256": sha256_of(weights)},
-        "flags": config.flags(),
-        "device": detector.device,
-        "versions": _versions(),
-        "class_names": list(detector.class_names),
-        "inputs": _inputs(images, config.gt),
-        "settings": flat_settings({key: value for key, value in settings.items() if key not in _NOT_COMPARED}),
-    }
+    detector.load_weights(weights_of(settings, None))
+    document = run_document(detector, settings, config.config, flags=config.flags(), images=images, gt=config.gt)
     threshold = config.question.selection.draw_threshold
     annotated = AnnotatedImages(truth, draw_threshold=threshold) if truth else None
     return Session(explainer, annotated, images, document)
+
+
+def run_document(
+    detector: Detector,
+    settings: Mapping[str, object],
+    config: Path,
+    *,
+    flags: Mapping[str, object],
+    images: Sequence[ImageFile],
+    gt: Path | None,
+) -> dict[str, object]:
+    """Returns what a manifest says of a run before its first image.
+
+    Args:
+        detector: with its weights loaded.
+        settings: that it was built from.
+        config: the file that they were read from.
+        flags: of the command line, by their names.
+        images: of the run.
+        gt: the ground truth.
+    """
+    weights = detector.weights
+    assert weights is not None  # they are loaded
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "config": {"path": str(find_file(config).resolve()), "architecture": detector.architecture},
+        "weights": {"asked": str(settings["weights"]), "path": str(weights), "sha256": sha256_of(weights)},
+        "flags": dict(flags),
+        "device": detector.device,
+        "versions": _versions(),
+        "class_names": list(detector.class_names),
+        "inputs": _inputs(images, gt),
+        "settings": flat_settings({key: value for key, value in settings.items() if key not in _NOT_COMPARED}),
+    }
 
 
 def _inputs(images: Sequence[ImageFile], gt: Path | None) -> dict[str, object]:

@@ -159,6 +159,22 @@ def _other_class(kind: str, argument: str, class_names: Sequence[str]) -> int:
     return class_id_of(argument, class_names)
 
 
+def _lead(argument: str, class_names: Sequence[str]) -> tuple[Read, ...]:
+    if argument:
+        raise ConfigError(
+            f"target 'lead' takes nothing after a colon, not {argument!r}; contrast:{argument} may be meant"
+        )
+    if len(class_names) < 2:
+        raise ConfigError("target 'lead' is over the runner-up, and this detector has one class; 'logit' is its number")
+
+    def read(outputs: HeadOutputs, row: int, class_id: int) -> np.ndarray:
+        logits = outputs.logits[row]
+        others = (other for other in range(logits.shape[0]) if other != class_id)
+        return logits[class_id] - logits[max(others, key=lambda other: float(logits[other]))]
+
+    return (read,)
+
+
 def _contrast(argument: str, class_names: Sequence[str]) -> tuple[Read, ...]:
     other = _other_class("contrast", argument, class_names)
     return (lambda outputs, row, class_id: outputs.probabilities[row, class_id] - outputs.probabilities[row, other],)
@@ -199,6 +215,12 @@ for _name, _kind in {
         "why its class and not CLASS: the difference of the two scores",
         Quantity.PROBABILITIES,
         _contrast,
+    ),
+    "lead": TargetKind(
+        "lead",
+        "why its class and not the runner-up: the difference of the two logits, which does not saturate",
+        Quantity.LOGITS,
+        _lead,
     ),
     "other": TargetKind(
         "other:CLASS", "where in this box the evidence for CLASS would be", Quantity.PROBABILITIES, _other

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from ppdet_cam.errors import ConfigError, PpdetCamError
 
-EXIT_DONE, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 2, 130  # 130: what a shell gives for Ctrl-C
+EXIT_DONE, EXIT_WRONG_INPUT, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 130  # 130: what a shell gives for Ctrl-C
+EXIT_SIGNAL = 128  # and the signal's number behind it, as a shell has it
+
+_SHOWN_FAILURES = 20
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,6 +37,77 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; {self._advice}")
 
 
+def user_path(text: str) -> Path:
+    """Returns the path that a user gave."""
+    # a shell leaves the ~ of --flag=~/file as it is; Path.expanduser would raise for an unknown user
+    return Path(os.path.expanduser(text))
+
+
+def comma_items(text: str | None, flag: str) -> tuple[str, ...]:
+    """Returns the items of a list separated by commas.
+
+    Args:
+        text: the list, None for none.
+        flag: that it was given with.
+
+    Raises:
+        ConfigError: an item is empty.
+
+    Example:
+        >>> comma_items("person, dog", "--classes")
+        ('person', 'dog')
+    """
+    if text is None:
+        return ()
+    items = tuple(item.strip() for item in text.split(","))
+    if not all(items):
+        raise ConfigError(f"{flag} {text!r} has an empty item; give a list such as 3,7 or person,dog")
+    return items
+
+
+@contextlib.contextmanager
+def logging_on_stderr(program: str) -> Iterator[None]:
+    """Shows what the package logs, one line each, and nothing of other packages' loggers.
+
+    Args:
+        program: the command's name.
+    """
+    logger = logging.getLogger("ppdet_cam")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(f"{program}: %(message)s"))
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # importing paddle gives the root logger a handler of its own
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+@contextlib.contextmanager
+def detector_packages() -> Iterator[None]:
+    """Says clearly why the packages that the detectors need cannot be imported.
+
+    Raises:
+        PpdetCamError: one of them is not installed.
+        KeyboardInterrupt: Ctrl-C, which paddle turns into an ImportError while its library loads.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise PpdetCamError(
+            f"the Python package {error.name!r} is missing. Install it, or all that is needed: "
+            "pip install <this project's folder>"
+        ) from error
+    except ImportError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
+
+
 def exit_code_of(program: str, action: Callable[[], int]) -> int:
     """Runs a command's action and returns its exit code; an error is printed on one line of stderr.
 
@@ -41,7 +118,7 @@ def exit_code_of(program: str, action: Callable[[], int]) -> int:
     try:
         return action()
     except PpdetCamError as error:
-        print(f"{program}: error: {_printable(' '.join(str(error).split()), sys.stderr.encoding)}", file=sys.stderr)
+        print_error(program, f"error: {' '.join(str(error).split())}")
         return EXIT_WRONG_INPUT
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
@@ -55,6 +132,26 @@ def print_result(text: str) -> None:
     except BrokenPipeError:
         # `--list_layers | head` has read enough; the interpreter's own last flush must not fail as well
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_error(program: str, text: str) -> None:
+    """Prints a line on stderr, with the command's name before it."""
+    print(f"{program}: {_printable(text, sys.stderr.encoding)}", file=sys.stderr)
+
+
+def print_failures(program: str, failures: Sequence[tuple[str, str]], *, count: int, named_in: str) -> None:
+    """Prints which images failed, and why.
+
+    Args:
+        program: the command's name.
+        failures: path and reason of the first of them.
+        count: how many there are.
+        named_in: the file that names all.
+    """
+    for path, reason in failures[:_SHOWN_FAILURES]:
+        print_error(program, f"failed: {'' if path in reason else f'{path}: '}{reason}")
+    if count > _SHOWN_FAILURES:
+        print_error(program, f"failed: {count - _SHOWN_FAILURES} more; {named_in} names them")
 
 
 def _printable(text: str, encoding: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -25,6 +25,7 @@ class TrueBox:
         box_xyxy: original pixels.
         evidence_xyxy: the place that alone makes it its class, where the annotation says so (`evidence`, as `bbox`).
         evidence_is_outside: whether that place lies outside the box (`evidence_outside`).
+        segmentation: COCO's polygons or run lengths, None without.
     """
 
     annotation_id: int
@@ -32,6 +33,7 @@ class TrueBox:
     box_xyxy: BoxXyxy
     evidence_xyxy: BoxXyxy | None = None
     evidence_is_outside: bool = False
+    segmentation: object = field(default=None, compare=False, repr=False)
 
     def asked(self) -> AskedBox:
         """Returns the question what became of it."""
@@ -89,7 +91,8 @@ def read_ground_truth(path: Path, class_names: Sequence[str]) -> GroundTruth:
             ):
                 evidence = _corners(annotation["evidence"]) if annotation.get("evidence") else None
                 outside = bool(annotation.get("evidence_outside"))
-                box = TrueBox(int(annotation["id"]), name, box_xyxy, evidence, outside)
+                shape = annotation.get("segmentation") or None
+                box = TrueBox(int(annotation["id"]), name, box_xyxy, evidence, outside, shape)
                 boxes[files[annotation["image_id"]]].append(box)
     except OSError as error:
         raise ConfigError(f"--gt {path} cannot be read: {error.strerror}") from error
@@ -104,6 +107,39 @@ def read_ground_truth(path: Path, class_names: Sequence[str]) -> GroundTruth:
             f"the detector has {', '.join(list(class_names)[:8])}"
         )
     return GroundTruth(path, {name: tuple(found) for name, found in boxes.items()})
+
+
+def true_mask(box: TrueBox, *, original_hw: tuple[int, int]) -> np.ndarray | None:
+    """Returns the pixels of an object, bool [H, W]; None where the annotation does not say which they are.
+
+    Args:
+        box: the object.
+        original_hw: height and width of its image.
+
+    Raises:
+        ConfigError: its segmentation is not in COCO's form, or of an image of another size.
+    """
+    from pycocotools import mask as coco_mask  # here, as few runs need it
+
+    shape, (height, width) = box.segmentation, original_hw
+    if shape is None:
+        return None
+    try:
+        if isinstance(shape, list) or isinstance(shape["counts"], list):  # type: ignore[index]
+            encoded = coco_mask.frPyObjects(shape, height, width)
+            shape = coco_mask.merge(encoded) if isinstance(encoded, list) else encoded
+        mask = coco_mask.decode(shape).astype(bool)
+    except Exception as error:  # pycocotools raises plain Exceptions
+        raise ConfigError(
+            f"annotation {box.annotation_id} has a segmentation not in COCO's form ({error}); it must be polygons "
+            "or run lengths"
+        ) from error
+    if mask.shape != original_hw:
+        raise ConfigError(
+            f"annotation {box.annotation_id} has the segmentation of an image of {mask.shape[0]} x {mask.shape[1]} "
+            f"pixels; its image has {height} x {width}"
+        )
+    return mask
 
 
 def _corners(left_top_width_height: Sequence[float]) -> BoxXyxy:

@@ -44,6 +44,7 @@ def targets_of(detector: Detector, kept: KeptRow, other_id: int) -> list[str]:
     texts = {
         "class": ["class"],
         "logit": ["logit"],
+        "lead": ["lead"] if len(detector.class_names) > 1 else [],
         "objectness": ["objectness"],
         "iou": ["iou"],
         "box": ["box"],  # its parts are the four sides

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from ppdet_cam.metrics import MetricError, map_ssim, spearman, structural_similarity
+from ppdet_cam.metrics import MetricError, map_ssim, rank_correlations, spearman, structural_similarity
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "ssim_skimage.json").read_text(encoding="utf-8"))
 PAIRS = {pair["name"]: pair for pair in REFERENCE["pairs"]}
@@ -80,3 +83,19 @@ def test_comparisons_check_their_maps() -> None:
         structural_similarity(np.ones((11, 11)), np.ones((11, 11)), data_range=0.0)
     with pytest.raises(MetricError, match="evidence >= 0"):
         map_ssim(-np.ones((11, 11)), np.ones((11, 11)))
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(
+    arrays(np.float64, (4, 3, 5), elements=st.sampled_from([0.0, 0.5, 1.0, 2.0])),
+    st.booleans(),
+)
+def test_rank_correlations_are_spearmans_of_every_pair(maps: np.ndarray, with_constant: bool) -> None:
+    """Ranking each map once gives what comparing them two by two gives, ties and constant maps included."""
+    if with_constant:
+        maps[0] = 1.0
+    found = rank_correlations(list(maps))
+    for one in range(4):
+        for other in range(4):
+            expected = 1.0 if one == other else spearman(maps[one], maps[other])
+            assert found[one, other] == pytest.approx(expected, abs=1e-9)

@@ -43,6 +43,8 @@ def numbers(text: str, row: int, class_id: int, outputs: HeadOutputs = ONE_BOX) 
         ("class", 1, 0, [0.5]),
         ("logit", 0, 1, [1.0]),
         ("logit", 1, 2, [-1.4]),
+        ("lead", 0, 1, [1.0 - -1.0]),
+        ("lead", 1, 1, [-0.8 - 0.0]),
         ("objectness", 1, 0, [0.4]),
         ("iou", 0, 2, [0.8]),
         ("contrast:dog", 1, 0, [0.5 - 0.3]),
@@ -80,6 +82,7 @@ def test_box_per_class_is_the_one_of_the_own_class() -> None:
     [
         ("class", Quantity.PROBABILITIES),
         ("logit", Quantity.LOGITS),
+        ("lead", Quantity.LOGITS),
         ("objectness", Quantity.OBJECTNESS),
         ("iou", Quantity.QUALITY),
         ("box", Quantity.BOXES),
@@ -96,14 +99,14 @@ def test_target_says_its_name_and_what_it_needs(text: str, quantity: Quantity) -
 
 def test_every_kind_is_tested_above() -> None:
     """A new target must be added to these tests."""
-    assert targets.names() == ["box", "class", "contrast", "iou", "logit", "objectness", "other"]
+    assert targets.names() == ["box", "class", "contrast", "iou", "lead", "logit", "objectness", "other"]
     assert DEFAULT_TARGET in targets.names()
 
 
 def test_available_kinds_are_those_that_the_head_has() -> None:
     """Without objectness and quality, neither is offered."""
     forms = [kind.form for kind in available_kinds(PLAIN)]
-    assert forms == ["box[:left|top|right|bottom]", "class", "contrast:CLASS", "logit", "other:CLASS"]
+    assert forms == ["box[:left|top|right|bottom]", "class", "contrast:CLASS", "lead", "logit", "other:CLASS"]
     assert len(available_kinds(EVERYTHING)) == len(targets.names())
 
 
@@ -121,6 +124,7 @@ def test_class_with_a_colon_in_its_name_can_be_named() -> None:
         ("Class", UnknownNameError, "did you mean 'class'"),
         ("class:dog", ConfigError, "target 'class' takes nothing after a colon, not 'dog'"),
         ("objectness:dog", ConfigError, "target 'objectness' takes nothing after a colon"),
+        ("lead:dog", ConfigError, "target 'lead' takes nothing after a colon, not 'dog'; contrast:dog may be meant"),
         ("class:", ConfigError, "target 'class:' has nothing after its colon"),
         ("box:", ConfigError, "target 'box:' has nothing after its colon"),
         ("contrast:", ConfigError, "target 'contrast:' has nothing after its colon"),
@@ -147,8 +151,14 @@ def test_target_that_the_head_has_not_names_those_it_has() -> None:
         parsed("iou", PLAIN)
     assert str(caught.value) == (
         "target 'iou' needs the head's quality (IoU), which YOLOv3 (YOLOv3Head) has not. It has: "
-        "box[:left|top|right|bottom], class, contrast:CLASS, logit, other:CLASS"
+        "box[:left|top|right|bottom], class, contrast:CLASS, lead, logit, other:CLASS"
     )
+
+
+def test_lead_needs_a_runner_up() -> None:
+    """A detector of one class has none, and is told what to ask instead."""
+    with pytest.raises(ConfigError, match="has one class; 'logit' is its number"):
+        parse_target("lead", ("face",), known=EVERYTHING, detector="x")
 
 
 def test_class_is_found_by_name_before_id() -> None:

@@ -22,21 +22,6 @@ SCORE_TOLERANCE = 5e-3
 
 
 @dataclass(frozen=True)
-class KeptRow:
-    """The candidate that a box was before NMS.
-
-    Attributes:
-        row: as NMS counts the candidates.
-        class_id: the class that it was kept under, or that is asked about.
-        score: its score for that class, as NMS saw it.
-    """
-
-    row: int
-    class_id: int
-    score: float
-
-
-@dataclass(frozen=True)
 class Source:
     """The place in the head that a candidate comes from; the same place on every image of one size.
 
@@ -49,6 +34,23 @@ class Source:
     level: int
     position: int
     roi_xyxy: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class KeptRow:
+    """The candidate that a box was before NMS.
+
+    Attributes:
+        row: as NMS counts the candidates.
+        class_id: the class that it was kept under, or that is asked about.
+        score: its score for that class, as NMS saw it.
+        pinned: its place in the head, for a model whose parameters were changed since, so that rows and scores differ.
+    """
+
+    row: int
+    class_id: int
+    score: float
+    pinned: Source | None = None
 
 
 @dataclass
@@ -207,6 +209,10 @@ class Extractor(abc.ABC):
     @abc.abstractmethod
     def source(self, watch: Watch, row: int) -> Source:
         """Returns where a candidate comes from."""
+
+    def source_of(self, watch: Watch, kept: KeptRow) -> Source:
+        """Returns where a kept candidate comes from."""
+        return kept.pinned or self.source(watch, kept.row)
 
     @abc.abstractmethod
     def a_source_per_level(self, watch: Watch) -> list[Source]:

@@ -30,7 +30,7 @@ from ppdet_cam.metrics.localization import (
     pointing_over_chance,
 )
 from ppdet_cam.metrics.regions import Box, MetricError, box_coverage, box_share
-from ppdet_cam.metrics.sanity import map_ssim, spearman, structural_similarity
+from ppdet_cam.metrics.sanity import map_ssim, rank_correlations, spearman, structural_similarity
 from ppdet_cam.metrics.similarity import best_similarity, box_iou, similarity
 from ppdet_cam.metrics.statistics import Interval, bootstrap_interval, paired_difference
 from ppdet_cam.registry import Registry
@@ -74,6 +74,7 @@ __all__ = [
     "pointing",
     "pointing_in_mask",
     "pointing_over_chance",
+    "rank_correlations",
     "similarity",
     "spearman",
     "structural_similarity",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage, stats
 
@@ -38,6 +40,34 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
     if any(constant):
         return 1.0 if all(constant) else 0.0
     return float(np.clip(stats.spearmanr(first.ravel(), second.ravel())[0], -1.0, 1.0))
+
+
+def rank_correlations(heatmaps: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns `spearman` of each map with each other; every map is ranked once only.
+
+    Args:
+        heatmaps: K maps, float [H, W] each.
+
+    Returns:
+        float64 [K, K], symmetric, -1 to 1, 1 on the diagonal.
+
+    Raises:
+        MetricError: the maps differ in size or are not finite.
+
+    Example:
+        >>> rank_correlations([np.array([[1.0, 2.0, 3.0]]), np.array([[9.0, 4.0, 1.0]])])
+        array([[ 1., -1.],
+               [-1.,  1.]])
+    """
+    maps = [_checked_pair(heatmap, heatmaps[0])[0] for heatmap in heatmaps]
+    ranks = np.array([stats.rankdata(heatmap) for heatmap in maps]).reshape(len(maps), -1)
+    centred = ranks - ranks.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(centred, axis=1)
+    centred = np.divide(centred, lengths[:, None], out=np.zeros_like(centred), where=lengths[:, None] > 0)
+    both_constant = np.outer(lengths == 0, lengths == 0)
+    correlations = np.where(both_constant, 1.0, np.clip(centred @ centred.T, -1.0, 1.0))
+    np.fill_diagonal(correlations, 1.0)
+    return correlations
 
 
 def map_ssim(first: np.ndarray, second: np.ndarray) -> float:

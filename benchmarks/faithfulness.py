@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+r"""Measures all CAM methods on the demo detectors and drawn scenes: the tables of docs/faithfulness.md.
+
+    python demo/scenes.py --out demo_out/scenes --split val --images 250 --seed 2
+    python benchmarks/faithfulness.py --out demo_out/faithfulness --write docs/faithfulness.md
+
+Each detector is measured as `cam_eval` does, twice: the methods of few passes on more images, all methods on fewer.
+What was measured stays in --out, so an interrupted run goes on where it stopped, and models may be measured one by one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
+
+from recipes import CONFIGS, SCENES, WEIGHTS  # noqa: E402
+
+from ppdet_cam.evaluation.config import ALL, EvalConfig, usual_methods  # noqa: E402
+from ppdet_cam.evaluation.files import EVAL_FILE  # noqa: E402
+from ppdet_cam.evaluation.running import evaluate  # noqa: E402
+from ppdet_cam.evaluation.tables import markdown_table  # noqa: E402
+from ppdet_cam.methods import methods  # noqa: E402
+from ppdet_cam.progress import ImagesBar  # noqa: E402
+
+BACKBONE, NECK, ROI = "model.backbone", "model.neck", "model.bbox_head.roi_extractor"
+# SSD has no neck, and this BlazeFace's hands the backbone's maps on as they are
+LAYERS: Mapping[str, tuple[str, ...]] = {
+    "blazeface": (BACKBONE,),
+    "faster_rcnn": (BACKBONE, NECK, ROI),
+    "mask_rcnn": (BACKBONE, NECK, ROI),
+    "ppyolo_tiny": (BACKBONE, NECK),
+    "ppyoloe": (BACKBONE, NECK),
+    "retinanet": (BACKBONE, NECK),
+    "ssd": (BACKBONE,),
+}
+COLUMNS = ("pointing", "energy", "evidence_hit", "evidence_energy", "deletion", "insertion", "insertion_minus_deletion")
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One evaluation of each detector.
+
+    Attributes:
+        name: of its folder.
+        caption: of its tables.
+        methods: that are compared.
+        images: how many.
+        metrics: that are measured.
+    """
+
+    name: str
+    caption: str
+    methods: tuple[str, ...]
+    images: int
+    metrics: tuple[str, ...]
+
+
+PARTS = (
+    Part("usual", "Methods of at most one backward pass, and occlusion", (*usual_methods(), "occlusion"), 8, (ALL,)),
+    Part("all", "All methods", tuple(methods.names()), 2, COLUMNS),
+)
+
+
+def measure(model: str, part: Part, folder: Path) -> None:
+    """Measures a demo detector, or goes on with it; prints which images failed."""
+    config = EvalConfig(
+        config=CONFIGS / f"{model}.yml",
+        overrides=(f"weights={WEIGHTS / f'{model}.pdparams'}",),
+        gt=SCENES / "annotations" / "val.json",
+        folder=SCENES / "val",
+        out=folder,
+        methods=part.methods,
+        layers=LAYERS[model],
+        metrics=part.metrics,
+        images=part.images,
+        costly_boxes=1,
+        resume=True,
+    )
+    for failure in evaluate(config, ImagesBar()).failures:
+        print(f"{model}: {failure.path}: {failure.reason}", file=sys.stderr)
+
+
+def tables(out: Path, models: Sequence[str]) -> str:
+    """Returns all that was measured so far as Markdown."""
+    return "\n\n".join(piece for part in PARTS for piece in _of_part(out, part, models))
+
+
+def _of_part(out: Path, part: Part, models: Sequence[str]) -> Iterator[str]:
+    yield f"## {part.caption}"
+    documents = {model: out / part.name / model / EVAL_FILE for model in models}
+    for model, file in documents.items():
+        if file.is_file():
+            document = json.loads(file.read_text(encoding="utf-8"))
+            yield f"### `{model}`: {document['found']} boxes of {document['images']} scenes"
+            yield _table(document)
+            if document["sanity"]:
+                yield _sanity(document)
+
+
+def _table(document: Mapping[str, list[dict]]) -> str:
+    best = {name: _best(document, name) for name in COLUMNS}
+    rows = []
+    for row in document["maps"]:
+        cells = [_cell(row["metrics"].get(name), best[name], row) for name in COLUMNS]
+        rows.append([f"`{row['method']}`", f"`{row['layer']}`" if row["layer"] else "-", *cells])
+    return markdown_table(["method", "layer", *COLUMNS], rows)
+
+
+def _best(document: Mapping[str, list[dict]], name: str) -> float | None:
+    means = [row["metrics"][name]["mean"] for row in document["maps"] if name in row["metrics"] and _is_method(row)]
+    return (min if name == "deletion" else max)(means, default=None)
+
+
+def _is_method(row: Mapping[str, object]) -> bool:
+    return row["no_better_than"] is not None
+
+
+def _cell(interval: Mapping[str, float] | None, best: float | None, row: Mapping[str, object]) -> str:
+    if interval is None:
+        return "-"
+    text = f"{interval['mean']:.3f}"
+    return f"**{text}**" if _is_method(row) and interval["mean"] == best else text
+
+
+def _sanity(document: Mapping[str, list]) -> str:
+    rows = [
+        [f"`{row['method']}`", f"`{row['layer']}`", *(f"{one['mean']:.2f} / {two['mean']:.2f}" for one, two in pairs)]
+        for row in document["sanity"]
+        for pairs in [list(zip(row["spearman"], row["ssim"]))]
+    ]
+    caption = "Sanity: rank correlation / structural similarity with the own map, the model made random from the top:"
+    return f"{caption}\n\n{markdown_table(['method', 'layer', *document['parts']], rows)}"
+
+
+def write_between(file: Path, text: str) -> None:
+    """Puts the tables into a page, between its two marks."""
+    page = file.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    file.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=list(LAYERS), choices=list(LAYERS))
+    parser.add_argument("--parts", nargs="+", default=[part.name for part in PARTS], choices=[p.name for p in PARTS])
+    parser.add_argument("--out", type=Path, default=Path("demo_out/faithfulness"))
+    parser.add_argument("--write", type=Path, help="put the tables of all that is in --out into this page")
+    options = parser.parse_args()
+    for part in (part for part in PARTS if part.name in options.parts):
+        for model in options.models:
+            measure(model, part, options.out / part.name / model)
+    text = tables(options.out, list(LAYERS))
+    if options.write:
+        write_between(options.write, text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+"""One annotated image: the maps of every method, and of the baselines, measured for each object that was found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ppdet_cam.config import Question
+from ppdet_cam.detector import Detector
+from ppdet_cam.evaluation.shipped_tool import NAME as SHIPPED_TOOL
+from ppdet_cam.evaluation.shipped_tool import shipped_level, shipped_map
+from ppdet_cam.evaluation.values import ImageMeasurement, Measured, Place, Sanity
+from ppdet_cam.explainer import Explainer
+from ppdet_cam.extractors.base import KeptRow
+from ppdet_cam.gradients import image_features, roi_features
+from ppdet_cam.layer_names import parse_layers
+from ppdet_cam.methods import methods
+from ppdet_cam.metrics import (
+    MeasuredMap,
+    applicable,
+    baselines,
+    best_similarity,
+    curves,
+    map_ssim,
+    measure,
+    metrics,
+    rank_correlations,
+    spearman,
+)
+from ppdet_cam.randomising import Part, cascade
+from ppdet_cam.replay import candidates_of_images
+from ppdet_cam.structures import Candidates, Detection, Frame
+from ppdet_cam.targets import DEFAULT_TARGET, parse_target
+from ppdet_cam.truth import Match, TrueBox, match, true_mask
+from ppdet_cam.writers.raw import block_means
+
+CURVE_STEPS = 20
+BATCH = 8
+# maps are compared with each other after they were averaged to at most so many values a side
+COMPARED_SIDE = 128
+# what is compared when parameters are random: the box and half of it around, and never less than SSIM's window twice
+SANITY_WIDENED_BY = 0.5
+SANITY_LEAST = 22.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured of each image.
+
+    Attributes:
+        questions: one for each method and layer; the first one's selection says which detections take part.
+        metrics: names of metrics, those of which a box has what they need are measured.
+        costly_boxes: of how many boxes of an image deletion, insertion and sanity are measured; they take a forward
+            pass per step. The boxes are taken evenly.
+        agreement: whether the methods' maps are compared with each other.
+        sanity: the model's parts that are made random one after the other; empty for no such check.
+        seed: of that.
+    """
+
+    questions: tuple[Question, ...]
+    metrics: tuple[str, ...]
+    costly_boxes: int = 0
+    agreement: bool = False
+    sanity: tuple[Part, ...] = ()
+    seed: int = 0
+
+    @property
+    def with_curves(self) -> bool:
+        """Whether a metric needs deletion and insertion."""
+        return any(metrics.get(name).needs == "curves" for name in self.metrics)
+
+
+def measured_image(detector: Detector, frame: Frame, true_boxes: Sequence[TrueBox], plan: Plan) -> ImageMeasurement:
+    """Returns the metrics of every question's maps, and of the baselines, for each detection that found an object.
+
+    Args:
+        detector: with its weights loaded.
+        frame: the image.
+        true_boxes: its objects.
+        plan: what to measure.
+
+    Raises:
+        PpdetCamError: the image cannot be explained.
+    """
+    image = _Image(detector, frame, true_boxes, plan)
+    maps: list[list[Measured]] = [[] for _ in image.boxes]
+    compared: list[list[np.ndarray]] = [[] for _ in image.boxes]
+    block = -(-max(frame.original_hw) // COMPARED_SIDE)
+    for question in plan.questions:
+        for position, heatmap in enumerate(image.maps(question)):
+            box = image.boxes[position]
+            maps[position].append(image.measured(box, heatmap, *label_of(question)))
+            if plan.agreement:
+                compared[position].append(block_means(heatmap, block))
+    for name, layer, heatmaps in image.baselines():
+        for position, heatmap in enumerate(heatmaps):
+            maps[position].append(image.measured(image.boxes[position], heatmap, name, layer))
+    sanity = image.sanity()
+    return ImageMeasurement(
+        len(true_boxes),
+        tuple(
+            Place(
+                box.detection.index,
+                box.detection.class_name,
+                box.detection.score,
+                box.evidence,
+                tuple(maps[position]),
+                tuple(_upper_triangle(rank_correlations(compared[position]))) if compared[position] else (),
+                tuple(sanity.get(box.detection.index, ())),
+            )
+            for position, box in enumerate(image.boxes)
+        ),
+    )
+
+
+def label_of(question: Question) -> tuple[str, str]:
+    """Returns what a question's maps are called: the method, with its target, and the layers."""
+    method = question.method if question.target == DEFAULT_TARGET else f"{question.method} {question.target}"
+    return method, "" if methods.get(question.method).needs.is_of_images else ",".join(question.layers)
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A detection that found an object, and what is known of the object."""
+
+    detection: Detection
+    kept: KeptRow
+    match: Match
+    others: tuple[TrueBox, ...]
+    is_costly: bool
+
+    @property
+    def evidence(self) -> str:
+        known = self.match.true_box
+        return "" if known.evidence_xyxy is None else "outside" if known.evidence_is_outside else "inside"
+
+
+class _Image:
+    """One image while it is measured."""
+
+    def __init__(self, detector: Detector, frame: Frame, true_boxes: Sequence[TrueBox], plan: Plan) -> None:
+        self._detector, self._frame, self._plan = detector, frame, plan
+        self._explainer = Explainer.of_question(detector, plan.questions[0])
+        forward = detector.forward(frame, {})
+        chosen = plan.questions[0].selection.choose(forward.detections, detector.class_names)
+        found = sorted(match(chosen, true_boxes), key=lambda one: one.index)
+        costly = found[:: -(-len(found) // plan.costly_boxes)] if found and plan.costly_boxes else []
+        by_index = {detection.index: detection for detection in chosen}
+        self.boxes = [
+            _Box(
+                by_index[one.index],
+                dataclasses.replace(
+                    forward.kept[one.index],
+                    pinned=forward.extractor.source(forward.watch, forward.kept[one.index].row),
+                ),
+                one,
+                tuple(box for box in true_boxes if box is not one.true_box),
+                one in costly,
+            )
+            for one in found
+        ]
+        self._score_fns = {box.detection.index: _score_fn(detector, frame, box.detection) for box in self.boxes}
+
+    def maps(self, question: Question) -> Iterator[np.ndarray]:
+        """Yields a map per box, in their order."""
+        if self.boxes:
+            indices = tuple(box.detection.index for box in self.boxes)
+            selection = dataclasses.replace(question.selection, box_index=indices)
+            stream = self._explainer.stream(self._frame, question=dataclasses.replace(question, selection=selection))
+            yield from (explanation.heatmap for explanation in stream.explanations)
+
+    def baselines(self) -> Iterator[tuple[str, str, Iterator[np.ndarray]]]:
+        """Yields name, layer, and a map per box, of what needs no method."""
+        original_hw = self._frame.original_hw
+        for name in baselines.names():
+            of_box = baselines.get(name)
+            yield name, "", (of_box(box.detection.box_xyxy, map_hw=original_hw) for box in self.boxes)
+        layers = [question.layers for question in self._plan.questions if label_of(question)[1]]
+        for layer, *_ in dict.fromkeys(layers):
+            yield SHIPPED_TOOL, layer, self._shipped_maps(layer)
+
+    def _shipped_maps(self, layer: str) -> Iterator[np.ndarray]:
+        detector, wanted = self._detector, parse_layers((layer,))
+        image_layers, roi_layers = detector.layers(list(wanted))
+        target = parse_target(
+            DEFAULT_TARGET, detector.class_names, known=detector.extractor.quantities, detector=detector.name
+        )
+        forward = detector.forward(self._frame, image_layers)
+        levels = {path: forward.capture.chosen(path, wanted[path]) for path in image_layers}
+        kept = [box.kept for box in self.boxes]
+        if roi_layers:
+            features = (of_target for (of_target,) in roi_features(forward, roi_layers, wanted, kept, target))
+        else:
+            features = (image_features(forward, levels, one, target)[0] for one in kept)
+        for box, found in zip(self.boxes, features):
+            yield shipped_map(
+                shipped_level(found), box_xyxy=box.detection.box_xyxy, original_hw=self._frame.original_hw
+            )
+
+    def measured(self, box: _Box, heatmap: np.ndarray, method: str, layer: str) -> Measured:
+        """Returns the metrics of one map."""
+        known, frame = box.match.true_box, self._frame
+        both = None
+        if box.is_costly and self._plan.with_curves:
+            score_fn = self._score_fns[box.detection.index]
+            both = curves(frame.image, heatmap, score_fn=score_fn, steps=CURVE_STEPS, batch_size=BATCH)
+        of = MeasuredMap(
+            heatmap,
+            box.detection.box_xyxy,
+            mask=self._mask(known),
+            evidence_xyxy=known.evidence_xyxy,
+            other_boxes_xyxy=tuple(other.box_xyxy for other in box.others),
+            curves=both,
+        )
+        there = set(applicable(of))
+        values = measure(of, [name for name in self._plan.metrics if name in there])
+        if both is None:
+            return Measured(method, layer, values)
+        deletion, insertion = (
+            tuple(round(float(score), 4) for score in curve.normalised) for curve in (both.deletion, both.insertion)
+        )
+        return Measured(method, layer, values, deletion, insertion)
+
+    def _mask(self, known: TrueBox) -> np.ndarray | None:
+        if known.annotation_id not in self._masks:
+            self._masks[known.annotation_id] = true_mask(known, original_hw=self._frame.original_hw)
+        return self._masks[known.annotation_id]
+
+    @cached_property
+    def _masks(self) -> dict[int, np.ndarray | None]:
+        return {}
+
+    def sanity(self) -> dict[int, list[Sanity]]:
+        """Returns, by detection, how alike each map of feature maps is to itself when parts of the model are random."""
+        boxes = [box for box in self.boxes if box.is_costly]
+        asked = [question for question in self._plan.questions if label_of(question)[1]]
+        if not (boxes and self._plan.sanity):
+            return {}
+        places = [box.kept for box in boxes]
+        crops = [_sanity_crop(box.detection, self._frame.original_hw) for box in boxes]
+
+        def maps(question: Question) -> list[np.ndarray]:
+            found = self._explainer.maps_at(self._frame, places, question=question)
+            return [heatmap[crop] for heatmap, crop in zip(found, crops)]
+
+        before = [maps(question) for question in asked]
+        alike: list[list[list[tuple[float, float]]]] = [[[] for _ in boxes] for _ in asked]
+        with cascade(self._detector, list(self._plan.sanity), seed=self._plan.seed) as parts:
+            for _ in parts:
+                for number, question in enumerate(asked):
+                    for position, after in enumerate(maps(question)):
+                        own = before[number][position]
+                        alike[number][position].append((spearman(own, after), map_ssim(own, after)))
+        return {
+            box.detection.index: [
+                Sanity(
+                    *label_of(question),
+                    tuple(rank for rank, _ in alike[number][position]),
+                    tuple(similar for _, similar in alike[number][position]),
+                )
+                for number, question in enumerate(asked)
+            ]
+            for position, box in enumerate(boxes)
+        }
+
+
+def _sanity_crop(detection: Detection, original_hw: tuple[int, int]) -> tuple[slice, slice]:
+    """Returns rows and columns around a box, within the image."""
+    left, top, right, bottom = detection.box_xyxy
+
+    def along(start: float, stop: float, pixels: int) -> slice:
+        reach = max((stop - start) * (0.5 + SANITY_WIDENED_BY), SANITY_LEAST / 2)
+        centre = min(max((start + stop) / 2, SANITY_LEAST / 2), pixels - SANITY_LEAST / 2)
+        return slice(max(0, int(centre - reach)), min(pixels, int(np.ceil(centre + reach))))
+
+    return along(top, bottom, original_hw[0]), along(left, right, original_hw[1])
+
+
+def _upper_triangle(matrix: np.ndarray) -> list[float]:
+    return [round(float(value), 4) for value in matrix[np.triu_indices(len(matrix), 1)]]
+
+
+def _score_fn(detector: Detector, frame: Frame, detection: Detection) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns D-RISE's similarity to a detection: how much of it is left on altered images.
+
+    The candidates are those that NMS would be given; the highest class score of each stands for its objectness.
+    """
+    scores = np.zeros(len(detector.class_names), np.float64)
+    scores[detection.class_id] = 1.0
+
+    def score(images: np.ndarray) -> np.ndarray:
+        frames = [Frame(image) for image in images]
+        return np.array([_left(candidates) for candidates in candidates_of_images(detector, frame, frames)])
+
+    def _left(candidates: Candidates) -> float:
+        sure = candidates.scores[:, detection.class_id]
+        seen = sure >= detector.nms_settings.score_threshold
+        column = detection.class_id if candidates.boxes_xyxy.shape[1] > 1 else 0
+        return best_similarity(
+            detection.box_xyxy,
+            scores[: candidates.scores.shape[1]],
+            boxes_xyxy=candidates.boxes_xyxy[seen, column],
+            scores=candidates.scores[seen],
+            objectness=sure[seen],
+        )
+
+    return score
