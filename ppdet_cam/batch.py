@@ -79,6 +79,7 @@ def run(
     """
     started = time.perf_counter()
     rank = rank_of(environment, config.shard)
+    _check_may_show(config)
     if config.inputs.is_single:
         # one image needs one rank
         return (
@@ -87,7 +88,7 @@ def run(
     outcome = explain_many(config, rank, bar or NoBar())
     totals = outcome.tally.totals(seconds=time.perf_counter() - started)
     if outcome.document is not None:
-        _write_report(config)
+        _show(config)
         totals = outcome.document["totals"]  # type: ignore[assignment]
     left = outcome.share - outcome.tally.images if outcome.document is None else 0
     return Result(totals, outcome.document, None, outcome.tally.failures, left, rank, outcome.signal, outcome.did)
@@ -106,15 +107,28 @@ def _explain_single(config: RunConfig, progress: Progress) -> Result:
     tally.add(record)
     document = {**session.document, "totals": tally.totals(seconds=time.perf_counter() - started)}
     write_atomically(config.cam_out / RUN_FILE, encode_document(document))
-    _write_report(config)
+    _show(config)
     return Result(tally.totals(seconds=time.perf_counter() - started), document, record)
 
 
-def _write_report(config: RunConfig) -> None:
+def _show(config: RunConfig) -> None:
+    """Writes what shows a finished run, as far as it was asked for: the report, the log for VisualDL."""
     if config.report:
         from ppdet_cam.report import write_report  # here, as few runs need it
 
         write_report(config.cam_out)
+    if config.vdl_log_dir is not None:
+        from ppdet_cam.vdl import write_vdl_log  # the same
+
+        write_vdl_log(config.cam_out, config.vdl_log_dir)
+
+
+def _check_may_show(config: RunConfig) -> None:
+    """Raises PpdetCamError when the log that was asked for cannot be written."""
+    if config.vdl_log_dir is not None:
+        from ppdet_cam.vdl import check_vdl_log  # as above
+
+        check_vdl_log(config.vdl_log_dir, config.cam_out)
 
 
 def _explain_image(config: RunConfig, session: Session, image: ImageFile, frame: Frame) -> dict[str, object]:

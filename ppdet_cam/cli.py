@@ -148,6 +148,12 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--report", action="store_true", help="write report.html as well, a page to look at them all")
     parser.add_argument(
+        "--vdl_log_dir",
+        type=_path,
+        metavar="FOLDER",
+        help="log pictures and numbers into this folder as well, for visualdl --logdir FOLDER",
+    )
+    parser.add_argument(
         "--resume",
         action="store_true",
         help="go on with the run over several images that is in --cam_out, and try again what failed",
@@ -335,6 +341,7 @@ def _run_config(options: argparse.Namespace) -> RunConfig:
         resume=options.resume,
         overwrite=options.overwrite,
         report=options.report,
+        vdl_log_dir=options.vdl_log_dir,
         workers=options.workers,
         shard=options.shard,
     )

@@ -73,6 +73,7 @@ class RunConfig:
         resume: whether to go on with the run over several images that is in `cam_out`.
         overwrite: whether to remove the run that is in `cam_out`.
         report: whether to write a page to look at all pictures with.
+        vdl_log_dir: a folder for a log of the run that VisualDL shows.
         workers: how many threads draw and write.
         shard: "I/N": only the I-th of N parts of the images.
     """
@@ -87,6 +88,7 @@ class RunConfig:
     resume: bool = False
     overwrite: bool = False
     report: bool = False
+    vdl_log_dir: Path | None = None
     workers: int = DEFAULT_WORKERS
     shard: str | None = None
 
@@ -146,5 +148,6 @@ class RunConfig:
             "batch_size": question.batch,
             **self.output.flags(),
             "report": self.report,
+            "vdl_log_dir": None if self.vdl_log_dir is None else str(self.vdl_log_dir),
             "opt": list(self.overrides),
         }

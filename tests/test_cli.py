@@ -120,6 +120,7 @@ def test_run_json_says_what_was_run(command, on_cpu):
         "batch_size": 8,
         **Output().flags(),
         "report": False,
+        "vdl_log_dir": None,
         "opt": [f"weights={weights}", "use_gpu=false"],
     }
     assert record["device"] == "cpu"
