@@ -109,6 +109,11 @@ class RunConfig:
             )
         if self.workers < 0:
             raise ConfigError(f"--workers must be 0 or more, not {self.workers}")
+        if self.output.raw_frame == "grid" and methods.get(self.question.method).needs.is_of_images:
+            raise ConfigError(
+                f"--raw_frame grid saves maps on feature grids, and --method {self.question.method}, which alters the "
+                "image, has none; use --raw_frame image"
+            )
         if self.report:
             kinds = (*self.output.kinds, *REPORT_KINDS)
             object.__setattr__(self, "output", dataclasses.replace(self.output, kinds=kinds))
