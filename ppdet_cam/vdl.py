@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from ppdet_cam.errors import OutputError, PpdetCamError
 from ppdet_cam.report.reading import Box, Image, Run, read_run
-from ppdet_cam.writers.files import check_output_folder, write_parts_atomically
+from ppdet_cam.writers.files import cannot_write, check_output_folder, write_parts_atomically
 
 FLAG = "--vdl_log_dir"
 
@@ -49,8 +50,13 @@ def check_vdl_log(log_dir: Path, cam_out: Path) -> None:
     """
     _framing()
     check_output_folder(log_dir, flag=FLAG)
-    own = log_file(log_dir, cam_out)
-    others = sorted(file.name for file in log_dir.glob(f"*{_IN_NAME}*") if file != own)
+    try:
+        names = os.listdir(log_dir)
+    except FileNotFoundError:
+        return
+    except OSError as error:  # a name that is too long, for instance
+        raise cannot_write(log_dir, error, flag=FLAG) from error
+    others = sorted(name for name in names if _IN_NAME in name and name != log_file(log_dir, cam_out).name)
     if others:
         raise OutputError(
             f"{log_dir} holds another log, {others[0]}, and VisualDL shows one log of a folder. "
@@ -60,7 +66,7 @@ def check_vdl_log(log_dir: Path, cam_out: Path) -> None:
 
 def log_file(log_dir: Path, cam_out: Path) -> Path:
     """Returns the file of a run's log; it is the same each time, so that a log replaces the run's earlier one."""
-    digest = hashlib.sha256(str(cam_out.resolve()).encode(errors="surrogatepass")).hexdigest()
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(cam_out))).hexdigest()  # pathlib raises for links in a circle
     return log_dir / f"{_IN_NAME}.cam_ppdet-{digest[:12]}.log"
 
 

@@ -160,6 +160,12 @@ def test_log_folder_may_not_be_a_file(tmp_path: Path, below: str) -> None:
         check_vdl_log(tmp_path / "log" / below, tmp_path / "run")
 
 
+def test_log_folder_with_an_impossible_name_is_refused(tmp_path: Path) -> None:
+    """Found before anything is explained."""
+    with pytest.raises(OutputError, match="File name too long. Choose another --vdl_log_dir"):
+        check_vdl_log(tmp_path / ("x" * 300), tmp_path / "run")
+
+
 def test_log_folder_with_another_log_is_refused(tmp_path: Path) -> None:
     """VisualDL shows one log of a folder, so one of them would be hidden; the run's own is replaced."""
     (tmp_path / "log").mkdir()
