@@ -38,7 +38,7 @@ from ppdet_cam.resume import (
     remove_run,
 )
 from ppdet_cam.sharding import Rank
-from ppdet_cam.writers.files import cannot_write, write_atomically
+from ppdet_cam.writers.files import cannot_write, remove_unfinished, write_atomically
 from ppdet_cam.writers.manifest import RUN_FILE, encode_document, encode_line, files_of
 
 try:
@@ -224,6 +224,7 @@ def open_run(
             remove_run(place.cam_out)
         if plan is not _Plan.JOIN:
             _clear_workshop(place, keep_files=plan is _Plan.CONTINUE)
+            remove_unfinished(place.cam_out)  # a report
         if os.path.exists(place.cam_out / RUN_FILE):
             (place.cam_out / PARTIAL_FILE).unlink(missing_ok=True)  # of a run that was killed at its very end
         elif plan is not _Plan.JOIN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ from ppdet_cam.errors import OutputError
 _ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
 _ZIP_END = b"PK\x05\x06"  # 22 bytes before the end of an archive without a comment
 _ZIP_END_LENGTH = 22
+_UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part")
 
 
 def check_output_folder(folder: Path, *, flag: str = "--cam_out") -> None:
@@ -75,6 +77,17 @@ def write_parts_atomically(
             stack.pop_all()
     except OSError as error:
         raise cannot_write(path, error, flag=flag) from error
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what `write_atomically` left in a folder when it was killed; others must not be writing into it.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    for name in os.listdir(folder):
+        if _UNFINISHED.fullmatch(name):
+            (folder / name).unlink(missing_ok=True)
 
 
 def write_new(path: Path, content: bytes) -> None:
