@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 from ppdet_cam.errors import OutputError, PpdetCamError
 from ppdet_cam.report.reading import Box, Image, Run, read_run
-from ppdet_cam.writers.files import cannot_write, check_output_folder, write_parts_atomically
+from ppdet_cam.writers.files import cannot_write, check_output_folder, remove_unfinished, write_parts_atomically
 
 FLAG = "--vdl_log_dir"
 
@@ -83,6 +84,8 @@ def write_vdl_log(cam_out: Path, log_dir: Path) -> Path:
         OutputError: the log cannot be written, or a picture of the run cannot be read.
     """
     framed, file = _framing(), log_file(log_dir, cam_out)
+    with contextlib.suppress(OSError):  # it is not there yet; what else is wrong comes up again
+        remove_unfinished(log_dir)
     write_parts_atomically(file, map(framed, entries(read_run(cam_out))), flag=FLAG)
     return file
 

@@ -117,6 +117,8 @@ def test_log_of_one_image_is_called_by_its_file(tmp_path: Path) -> None:
 
 def test_log_of_a_run_replaces_its_earlier_one(tmp_path: Path) -> None:
     """Nothing is in it twice."""
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / ".0123456789abcdef.part").write_bytes(b"of a process that was killed")
     for images in ([image_record("a", [box_record()])], [image_record("a", [box_record(), box_record(2)])]):
         log = log_of(tmp_path, images)
     assert [step for step, _ in log["scalar"]["box/score"]] == [0, 1]

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,7 +27,14 @@ from ppdet_cam.structures import (
     Verdict,
 )
 from ppdet_cam.truth import Match, TrueBox
-from ppdet_cam.writers.files import check_output_folder, is_whole, write_atomically, write_new
+from ppdet_cam.writers.files import (
+    check_output_folder,
+    is_whole,
+    remove_unfinished,
+    write_atomically,
+    write_new,
+    write_parts_atomically,
+)
 from ppdet_cam.writers.manifest import (
     IMAGES_FILE,
     box_record,
@@ -162,6 +170,21 @@ def test_write_atomically_may_use_another_folder_meanwhile(tmp_path: Path, monke
     write_atomically(tmp_path / "out" / "run.json", b"new", workshop=workshop)
     assert seen == [[]] and (tmp_path / "out" / "run.json").read_bytes() == b"new"
     assert os.listdir(workshop) == []
+
+
+def test_remove_unfinished_spares_what_is_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed process left goes; what is being written stays, and so do files of other names."""
+    for name in (".0123456789abcdef.part", "notes.part"):
+        (tmp_path / name).write_bytes(b"half a")
+
+    def parts() -> Iterator[bytes]:
+        yield b"all "
+        remove_unfinished(tmp_path)
+        yield b"of it"
+
+    write_parts_atomically(tmp_path / "run.json", parts())
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "notes.part"}
+    assert (tmp_path / "run.json").read_bytes() == b"all of it"
 
 
 def test_write_new_replaces_nothing(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ppdet_cam.errors import OutputError
+from ppdet_cam.locks import is_taken, take
 
 # what a whole file of each kind ends with
 _ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
@@ -72,7 +73,11 @@ def write_parts_atomically(
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             stack.callback(_remove, temporary)
-            _write_new(temporary, parts, synced=True)
+            with temporary.open("xb") as stream:
+                take(stream.fileno())  # so that `remove_unfinished` can tell that it is being written
+                stream.writelines(parts)
+                stream.flush()
+                os.fsync(stream.fileno())
             temporary.replace(path)
             stack.pop_all()
     except OSError as error:
@@ -80,13 +85,13 @@ def write_parts_atomically(
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what `write_atomically` left in a folder when it was killed; others must not be writing into it.
+    """Removes what `write_atomically` left in a folder when it was killed.
 
     Raises:
         OSError: a file cannot be removed.
     """
     for name in os.listdir(folder):
-        if _UNFINISHED.fullmatch(name):
+        if _UNFINISHED.fullmatch(name) and not is_taken(folder / name):
             (folder / name).unlink(missing_ok=True)
 
 
@@ -100,16 +105,8 @@ def write_new(path: Path, content: bytes) -> None:
     Raises:
         OSError: it is there, or it cannot be written.
     """
-    _write_new(path, (content,), synced=False)
-
-
-def _write_new(path: Path, parts: Iterable[bytes], *, synced: bool) -> None:
     with path.open("xb") as stream:
-        for part in parts:
-            stream.write(part)
-        if synced:
-            stream.flush()
-            os.fsync(stream.fileno())
+        stream.write(content)
 
 
 def cannot_write(path: Path, error: OSError, *, flag: str = "--cam_out") -> OutputError:
