@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -17,6 +18,7 @@ from ppdet_cam.drawing import Job, Workers, draw_image
 from ppdet_cam.errors import OutputError
 from ppdet_cam.images import read_image
 from ppdet_cam.inputs import ImageFile
+from ppdet_cam.locks import ARE_KEPT, is_taken, take
 from ppdet_cam.many import Bar, NoBar, explain_many
 from ppdet_cam.merging import Failure, Tally
 from ppdet_cam.perturbation import Progress, silent
@@ -24,10 +26,13 @@ from ppdet_cam.resume import REPORT_FILE, find_earlier_run, is_single, remove_ru
 from ppdet_cam.session import Session, open_session
 from ppdet_cam.sharding import Rank, rank_of
 from ppdet_cam.structures import Explanation, Frame, MapStatus
-from ppdet_cam.writers.files import check_output_folder, write_atomically
+from ppdet_cam.writers.files import check_output_folder, remove_unfinished, write_atomically
 from ppdet_cam.writers.manifest import IMAGES_FILE, RUN_FILE, encode_document, encode_line, files_of, listed_files
 
 log = logging.getLogger(__name__)
+
+_STAGED = ".cam-"
+_STAGED_NAME = re.compile(re.escape(_STAGED) + "[a-z0-9_]{8}")  # as tempfile completes it
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ def run(
     """
     started = time.perf_counter()
     rank = rank_of(environment, config.shard)
+    _check_may_show(config)
     if config.inputs.is_single:
         # one image needs one rank
         return (
@@ -87,7 +93,7 @@ def run(
     outcome = explain_many(config, rank, bar or NoBar())
     totals = outcome.tally.totals(seconds=time.perf_counter() - started)
     if outcome.document is not None:
-        _write_report(config)
+        _show(config)
         totals = outcome.document["totals"]  # type: ignore[assignment]
     left = outcome.share - outcome.tally.images if outcome.document is None else 0
     return Result(totals, outcome.document, None, outcome.tally.failures, left, rank, outcome.signal, outcome.did)
@@ -106,15 +112,28 @@ def _explain_single(config: RunConfig, progress: Progress) -> Result:
     tally.add(record)
     document = {**session.document, "totals": tally.totals(seconds=time.perf_counter() - started)}
     write_atomically(config.cam_out / RUN_FILE, encode_document(document))
-    _write_report(config)
+    _show(config)
     return Result(tally.totals(seconds=time.perf_counter() - started), document, record)
 
 
-def _write_report(config: RunConfig) -> None:
+def _show(config: RunConfig) -> None:
+    """Writes what shows a finished run, as far as it was asked for: the report, the log for VisualDL."""
     if config.report:
         from ppdet_cam.report import write_report  # here, as few runs need it
 
         write_report(config.cam_out)
+    if config.vdl_log_dir is not None:
+        from ppdet_cam.vdl import write_vdl_log  # the same
+
+        write_vdl_log(config.cam_out, config.vdl_log_dir)
+
+
+def _check_may_show(config: RunConfig) -> None:
+    """Raises PpdetCamError when the log that was asked for cannot be written."""
+    if config.vdl_log_dir is not None:
+        from ppdet_cam.vdl import check_vdl_log  # as above
+
+        check_vdl_log(config.vdl_log_dir, config.cam_out)
 
 
 def _explain_image(config: RunConfig, session: Session, image: ImageFile, frame: Frame) -> dict[str, object]:
@@ -169,17 +188,41 @@ def _staging_folder(cam_out: Path) -> Iterator[Path]:
     try:
         try:
             cam_out.mkdir(parents=True, exist_ok=True)
-            staged = Path(tempfile.mkdtemp(dir=cam_out, prefix=".cam-"))
+            _remove_unfinished(cam_out)
+            staged = Path(tempfile.mkdtemp(dir=cam_out, prefix=_STAGED))
         except OSError as error:
             raise OutputError(f"cannot write into {cam_out}: {error.strerror}. Choose another --cam_out") from error
         try:
-            yield staged
+            with _taken(staged):
+                yield staged
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     finally:
         for folder in made:  # the deepest first
             with contextlib.suppress(OSError):  # not empty: the run was successful, or others write there as well
                 folder.rmdir()
+
+
+@contextlib.contextmanager
+def _taken(folder: Path) -> Iterator[None]:
+    """Shows other processes that this one is at work in a folder."""
+    if not ARE_KEPT:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        take(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_unfinished(cam_out: Path) -> None:
+    """Removes what runs of a single image left that were killed."""
+    remove_unfinished(cam_out)
+    for entry in os.listdir(cam_out) if ARE_KEPT else ():
+        if _STAGED_NAME.fullmatch(entry) and not is_taken(cam_out / entry):
+            shutil.rmtree(cam_out / entry, ignore_errors=True)
 
 
 def _replace_earlier_run(cam_out: Path, staged: Path, files: Sequence[str], *, spared: Path | None) -> None:

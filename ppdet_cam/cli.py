@@ -43,7 +43,7 @@ from ppdet_cam.terminal import (
 )
 from ppdet_cam.writers.manifest import IMAGES_FILE
 from ppdet_cam.writers.pictures import DEFAULT_KINDS, KINDS, Output
-from ppdet_cam.writers.raw import RAW_DTYPES
+from ppdet_cam.writers.raw import RAW_DTYPES, RAW_FRAMES
 
 if TYPE_CHECKING:
     from ppdet_cam.batch import Result
@@ -146,7 +146,20 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="--save raw: N x N pixels are averaged to one value (default: %(default)s)",
     )
+    parser.add_argument(
+        "--raw_frame",
+        default=RAW_FRAMES[0],
+        metavar="FRAME",
+        help="--save raw: image for maps in the image's pixels, grid for those of each level on its own feature grid, "
+        "which are small and exact (default: %(default)s)",
+    )
     parser.add_argument("--report", action="store_true", help="write report.html as well, a page to look at them all")
+    parser.add_argument(
+        "--vdl_log_dir",
+        type=_path,
+        metavar="FOLDER",
+        help="log pictures and numbers into this folder as well, for visualdl --logdir FOLDER",
+    )
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -302,11 +315,12 @@ def _run_config(options: argparse.Namespace) -> RunConfig:
         inputs=Inputs(tuple(options.infer_img), options.infer_dir, options.recursive, options.infer_list),
         cam_out=options.cam_out,
         question=_question(options),
-        output=Output(kinds, style, options.raw_dtype, options.raw_reduction),
+        output=Output(kinds, style, options.raw_dtype, options.raw_reduction, options.raw_frame),
         gt=options.gt,
         resume=options.resume,
         overwrite=options.overwrite,
         report=options.report,
+        vdl_log_dir=options.vdl_log_dir,
         workers=options.workers,
         shard=options.shard,
     )

@@ -73,6 +73,7 @@ class RunConfig:
         resume: whether to go on with the run over several images that is in `cam_out`.
         overwrite: whether to remove the run that is in `cam_out`.
         report: whether to write a page to look at all pictures with.
+        vdl_log_dir: a folder for a log of the run that VisualDL shows.
         workers: how many threads draw and write.
         shard: "I/N": only the I-th of N parts of the images.
     """
@@ -87,6 +88,7 @@ class RunConfig:
     resume: bool = False
     overwrite: bool = False
     report: bool = False
+    vdl_log_dir: Path | None = None
     workers: int = DEFAULT_WORKERS
     shard: str | None = None
 
@@ -107,6 +109,11 @@ class RunConfig:
             )
         if self.workers < 0:
             raise ConfigError(f"--workers must be 0 or more, not {self.workers}")
+        if self.output.raw_frame == "grid" and methods.get(self.question.method).needs.is_of_images:
+            raise ConfigError(
+                f"--raw_frame grid saves maps on feature grids, and --method {self.question.method}, which alters the "
+                "image, has none; use --raw_frame image"
+            )
         if self.report:
             kinds = (*self.output.kinds, *REPORT_KINDS)
             object.__setattr__(self, "output", dataclasses.replace(self.output, kinds=kinds))
@@ -146,5 +153,6 @@ class RunConfig:
             "batch_size": question.batch,
             **self.output.flags(),
             "report": self.report,
+            "vdl_log_dir": None if self.vdl_log_dir is None else str(self.vdl_log_dir),
             "opt": list(self.overrides),
         }

@@ -22,7 +22,7 @@ from ppdet_cam.truth import Match, TrueBox, match
 from ppdet_cam.writers.files import cannot_write, write_new
 from ppdet_cam.writers.manifest import BOX_FILES, IMAGE_FILES, box_record, box_truth, image_record, image_truth
 from ppdet_cam.writers.pictures import Output, encode_box
-from ppdet_cam.writers.raw import RawMap, encode_raw, raw_map
+from ppdet_cam.writers.raw import RawGrids, RawMap, encode_grids, encode_raw, raw_grids, raw_map
 
 _T = TypeVar("_T")
 
@@ -204,6 +204,7 @@ class _Drawer:
         self._job, self._folder, self._highest, self._matches = job, folder, highest, matches
         self._prefix = f"{name}/" if name else ""
         self._raw: dict[int, RawMap] = {}
+        self._grids: dict[int, RawGrids] = {}
         self.boxes: list[concurrent.futures.Future[_BoxResult]] = []
 
     def boxes_drawn(
@@ -233,7 +234,9 @@ class _Drawer:
             energy_in_box=energy_in_box(explanation),
             truth=truth,
         )
-        if "raw" in output.kinds:
+        if "raw" in output.kinds and output.raw_frame == "grid":
+            self._grids[number] = raw_grids(explanation, dtype=output.raw_dtype)
+        elif "raw" in output.kinds:
             self._raw[number] = raw_map(explanation, dtype=output.raw_dtype, reduction=output.raw_reduction)
         return _BoxResult(record, time.perf_counter())
 
@@ -260,9 +263,11 @@ class _Drawer:
     def _encoded_raw(self) -> bytes:
         for future in self.boxes:  # their tasks were begun before this one, so it waits for none that waits for it
             future.result()
-        maps = [self._raw[number] for number in range(len(self.boxes))]
-        self._raw.clear()
-        output = self._job.output
+        output, numbers = self._job.output, range(len(self.boxes))
+        if output.raw_frame == "grid":
+            grids = [self._grids.pop(number) for number in numbers]
+            return encode_grids(grids, original_hw=self._original_hw, dtype=output.raw_dtype)
+        maps = [self._raw.pop(number) for number in numbers]
         return encode_raw(maps, original_hw=self._original_hw, dtype=output.raw_dtype, reduction=output.raw_reduction)
 
     def _write_image_file(self, kind: str, encode: Callable[[], bytes]) -> float:

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from ppdet_cam.methods import Levels, Method, Needs
-from ppdet_cam.projection import (
+from ppdet_cam.projection import box_on_original, image_placement, nominal_stride, project, roi_placement
+from ppdet_cam.structures import (
+    CellStrides,
+    FeatureMap,
+    GridMap,
     GridPlacement,
-    box_on_original,
-    image_placement,
-    nominal_stride,
-    project,
-    roi_placement,
+    ImageGeometry,
+    LevelShare,
+    MapStatus,
 )
-from ppdet_cam.structures import CellStrides, FeatureMap, ImageGeometry, LevelShare, MapStatus
 
 OnImage = tuple[np.ndarray, tuple[LevelShare, ...], MapStatus]
 
@@ -49,22 +50,24 @@ def map_on_image(
     """
     inputs = [_inputs(feature, method) for feature in features]
     finite = all(np.isfinite(value).all() for given in inputs for value in given)
-    grid_maps = [
-        method.function(*given) if given and finite else np.zeros(feature.grid_hw)
-        for feature, given in zip(features, inputs)
-    ]
     strides = [_stride_yx(feature, geometry, cell_strides or {}) for feature in features]
+    grids = [
+        GridMap(
+            method.function(*given) if given and finite else np.zeros(feature.grid_hw),
+            _placement(feature, geometry, stride_yx),
+        )
+        for feature, given, stride_yx in zip(features, inputs, strides)
+    ]
     heatmap = np.zeros(geometry.original_hw, dtype=np.float32)
-    for feature, grid_map, stride_yx in zip(features, grid_maps, strides):
-        if grid_map.any():
-            placement = _placement(feature, geometry, stride_yx)
-            heatmap += project(grid_map, placement, original_hw=geometry.original_hw)
-    status = _status(method, inputs, grid_maps, heatmap) if finite else MapStatus.NOT_FINITE
-    evidence = [float(grid_map.sum()) if status is MapStatus.OK else 0.0 for grid_map in grid_maps]
+    for grid in grids:
+        if grid.values.any():
+            heatmap += project(grid.values, grid.placement, original_hw=geometry.original_hw)
+    status = _status(method, inputs, grids, heatmap) if finite else MapStatus.NOT_FINITE
+    evidence = [float(grid.values.sum()) if status is MapStatus.OK else 0.0 for grid in grids]
     total = sum(evidence) or 1.0
     shares = tuple(
-        LevelShare(feature.layer, feature.level, feature.grid_hw, stride_yx, amount / total)
-        for feature, stride_yx, amount in zip(features, strides, evidence)
+        LevelShare(feature.layer, feature.level, feature.grid_hw, stride_yx, amount / total, grid)
+        for feature, stride_yx, amount, grid in zip(features, strides, evidence, grids)
     )
     return heatmap, shares, status
 
@@ -81,51 +84,48 @@ def combined(maps: Sequence[OnImage]) -> OnImage:
 
     ODAM (Zhao and Chan, ICLR 2023) explains the four sides of a box one by one and stretches each map by itself; its
     authors' code shows them side by side, so the maximum is this project's choice. A single map is returned as it is.
-    The level shares are the parts' means; parts without a map are left out.
+    The level shares are the parts' means; parts without a map are left out. The levels' own grids are put together
+    in the same way, cell by cell; put on the image they come close to the heatmap.
     """
     shown = [of_part for of_part in maps if of_part[2] is MapStatus.OK]
     if len(maps) == 1 or not shown:
         return maps[0]
-    heatmap = np.maximum.reduce([heatmap / heatmap.max() for heatmap, _, _ in shown])
+    peaks = [heatmap.max() for heatmap, _, _ in shown]
+    heatmap = np.maximum.reduce([heatmap / peak for (heatmap, _, _), peak in zip(shown, peaks)])
     per_level = zip(*(levels for _, levels, _ in shown))
-    levels = tuple(
-        dataclasses.replace(of_level[0], share=float(np.mean([level.share for level in of_level])))
-        for of_level in per_level
-    )
-    return heatmap, levels, MapStatus.OK
+    return heatmap, tuple(_combined_level(of_level, peaks) for of_level in per_level), MapStatus.OK
 
 
-def level_heatmaps(
-    per_part: Sequence[Sequence[FeatureMap]],
-    maps: Sequence[OnImage],
-    method: Method,
-    geometry: ImageGeometry,
-    *,
-    cell_strides: CellStrides | None = None,
-) -> tuple[np.ndarray, ...]:
+def _combined_level(of_parts: Sequence[LevelShare], peaks: Sequence[float]) -> LevelShare:
+    share = float(np.mean([level.share for level in of_parts]))
+    grids = [level.grid for level in of_parts if level.grid]
+    values = np.maximum.reduce([grid.values / peak for grid, peak in zip(grids, peaks)])
+    return dataclasses.replace(of_parts[0], share=share, grid=GridMap(values, grids[0].placement))
+
+
+def level_heatmaps(maps: Sequence[OnImage], *, original_hw: tuple[int, int]) -> tuple[np.ndarray, ...]:
     """Returns what every level adds to a box's map: they sum to the map that `combined` gives.
 
     Where the parts of a target are combined, each pixel has one part's value, and so that part's levels.
 
     Args:
-        per_part: for each part of the target, all captured feature maps of the box.
         maps: of the parts, from `map_on_image`.
-        method, geometry, cell_strides: as for `map_on_image`.
+        original_hw: size of the image, in pixels.
 
     Returns:
         float32 [H, W] for each feature map, original pixels; nothing when no part's map shows something.
     """
-    shown = [(features, of_part[0]) for features, of_part in zip(per_part, maps) if of_part[2] is MapStatus.OK]
+    shown = [(heatmap, levels) for heatmap, levels, status in maps if status is MapStatus.OK]
     if not shown:
         return ()
     levels = [
-        [map_on_image([feature], method, geometry, cell_strides=cell_strides)[0] for feature in features]
-        for features, _ in shown
+        [project(level.grid.values, level.grid.placement, original_hw=original_hw) for level in of_part if level.grid]
+        for _, of_part in shown
     ]
     if len(maps) == 1:
         return tuple(levels[0])
-    winner = np.stack([heatmap / heatmap.max() for _, heatmap in shown]).argmax(axis=0)
-    scaled = [[level / heatmap.max() for level in of_part] for of_part, (_, heatmap) in zip(levels, shown)]
+    winner = np.stack([heatmap / heatmap.max() for heatmap, _ in shown]).argmax(axis=0)
+    scaled = [[level / heatmap.max() for level in of_part] for of_part, (heatmap, _) in zip(levels, shown)]
     return tuple(np.choose(winner, of_level) for of_level in zip(*scaled))
 
 
@@ -148,7 +148,7 @@ def _inputs(feature: FeatureMap, method: Method) -> tuple[np.ndarray | float, ..
 def _status(
     method: Method,
     inputs: Sequence[tuple[np.ndarray | float, ...]],
-    grid_maps: Sequence[np.ndarray],
+    grids: Sequence[GridMap],
     heatmap: np.ndarray,
 ) -> MapStatus:
     used = [given for given in inputs if given]
@@ -156,7 +156,7 @@ def _status(
         return MapStatus.NO_PATH
     if method.needs is Needs.GRADIENTS and not any(np.any(gradients) for _, gradients in used):
         return MapStatus.ZERO_GRADIENT
-    if not any(grid_map.any() for grid_map in grid_maps):
+    if not any(grid.values.any() for grid in grids):
         return MapStatus.NEGATIVE
     return MapStatus.OK if heatmap.any() else MapStatus.OUTSIDE
 

@@ -447,7 +447,7 @@ def _mapped(
     geometry, cell_strides = forward.geometry, forward.cell_strides
     maps = [map_on_image(features, method, geometry, cell_strides=cell_strides) for features in per_part]
     rois = [feature.roi_xyxy for feature in per_part[0] if feature.roi_xyxy is not None]
-    levels = level_heatmaps(per_part, maps, method, geometry, cell_strides=cell_strides) if keep_levels else ()
+    levels = level_heatmaps(maps, original_hw=geometry.original_hw) if keep_levels else ()
     return _Map(*combined(maps), box_on_original(rois[0], geometry) if rois else None, levels)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import errno
 import io
 import os
 import shutil
@@ -25,6 +24,7 @@ from pathlib import Path, PurePosixPath
 
 from ppdet_cam.errors import OutputError
 from ppdet_cam.inputs import ImageFile
+from ppdet_cam.locks import is_taken, take
 from ppdet_cam.merging import Tally, merge_parts
 from ppdet_cam.resume import (
     PARTIAL_FILE,
@@ -38,13 +38,8 @@ from ppdet_cam.resume import (
     remove_run,
 )
 from ppdet_cam.sharding import Rank
-from ppdet_cam.writers.files import cannot_write, write_atomically
+from ppdet_cam.writers.files import cannot_write, remove_unfinished, write_atomically
 from ppdet_cam.writers.manifest import RUN_FILE, encode_document, encode_line, files_of
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 WORKSHOP = ".cam"
 _LOCK = "lock"
@@ -129,7 +124,7 @@ class Ledger:
                 _write_partial(self._place, self._document)
             (cam_out / RUN_FILE).unlink(missing_ok=True)
             self._part = io.FileIO(cam_out / part_file(rank), "r+" if _exists(cam_out, rank) else "x+")
-            if not _take(self._part):
+            if not take(self._part):
                 raise _at_work(cam_out, f" as {rank}" if rank.count > 1 else "")
             _cut_unfinished_line(self._part)
             self.stage = Path(tempfile.mkdtemp(dir=self._place.workshop, prefix=f"{rank.index}-"))
@@ -179,7 +174,7 @@ class Ledger:
             earlier = find_earlier_run(place.cam_out)
             if earlier is not None and earlier.is_finished:
                 return earlier.document, self.done
-            if any(map(_is_taken, part_files(place.cam_out))):
+            if any(map(is_taken, part_files(place.cam_out))):
                 return None
             tally = merge_parts(place.cam_out, place.images, workshop=place.workshop)
             if tally is None:
@@ -218,12 +213,13 @@ def open_run(
     made = _missing_folders(place.cam_out)
     with _locked(place), _as_output_error(place.cam_out):
         plan = _plan(place.cam_out, place.rank, document, resume=resume, overwrite=overwrite)
-        if plan is not _Plan.JOIN and any(map(_is_taken, part_files(place.cam_out))):
+        if plan is not _Plan.JOIN and any(map(is_taken, part_files(place.cam_out))):
             raise _at_work(place.cam_out)
         if plan is _Plan.REPLACE:
             remove_run(place.cam_out)
         if plan is not _Plan.JOIN:
             _clear_workshop(place, keep_files=plan is _Plan.CONTINUE)
+            remove_unfinished(place.cam_out)  # a report
         if os.path.exists(place.cam_out / RUN_FILE):
             (place.cam_out / PARTIAL_FILE).unlink(missing_ok=True)  # of a run that was killed at its very end
         elif plan is not _Plan.JOIN:
@@ -245,7 +241,7 @@ def open_run(
 def _leave_no_empty_run(place: Place) -> None:
     """Removes a run that failed before its first image, so that the next one finds nothing in its way."""
     with contextlib.suppress(OSError), _locked(place):
-        if not any(map(_is_taken, part_files(place.cam_out))) and next(read_lines(place.cam_out), None) is None:
+        if not any(map(is_taken, part_files(place.cam_out))) and next(read_lines(place.cam_out), None) is None:
             remove_run(place.cam_out)
 
 
@@ -336,7 +332,7 @@ def _cut_unfinished_line(part: io.FileIO) -> None:
     part.truncate(0)
 
 
-# --- locks: the kernel lets go of them when a process dies, however it dies
+# --- what the run's processes share
 
 
 @contextlib.contextmanager
@@ -348,7 +344,7 @@ def _locked(place: Place) -> Iterator[None]:
             place.workshop.mkdir(parents=True, exist_ok=True)
             lock = io.FileIO(place.workshop / "lock", "a")
         with lock:
-            _take(lock, wait=True)
+            take(lock, wait=True)
             try:
                 yield
             finally:
@@ -368,26 +364,6 @@ def _remove_empty(folders: Sequence[Path]) -> None:
     for folder in folders:
         with contextlib.suppress(OSError):  # not empty: the run has begun
             folder.rmdir()
-
-
-def _take(file: io.FileIO, *, wait: bool = False) -> bool:
-    """Returns whether the file is now this process's alone; always so where files cannot be locked."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
-    return True
-
-
-def _is_taken(path: Path) -> bool:
-    """Returns whether another process, or this one, is at work on a part."""
-    try:
-        with io.FileIO(path) as part:
-            return not _take(part)
-    except OSError:
-        return False
 
 
 def _at_work(cam_out: Path, how: str = "") -> OutputError:

@@ -9,26 +9,12 @@ impulse in one cell peaks at that cell's centre, in border cells as well.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
 
-from ppdet_cam.structures import ImageGeometry
-
-
-@dataclass(frozen=True)
-class GridPlacement:
-    """Where a grid lies on the original image, in original pixels.
-
-    Attributes:
-        top_left_yx: outer corner of cell (0, 0).
-        cell_yx: size of one cell.
-    """
-
-    top_left_yx: tuple[float, float]
-    cell_yx: tuple[float, float]
+from ppdet_cam.structures import GridPlacement, ImageGeometry
 
 
 def nominal_stride(input_length: int, cells: int) -> float:

@@ -21,7 +21,7 @@ REPORT_FILE = "report.html"
 
 _PART_FILE = re.compile(r"images(\.[0-9]+)?\.jsonl")
 # they change neither what is written nor where; `opt` is in the settings
-_FREE_FLAGS = frozenset({"cam_out", "report", "opt"})
+_FREE_FLAGS = frozenset({"cam_out", "report", "vdl_log_dir", "opt"})
 _SHOWN = 5
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +166,32 @@ class MapStatus(enum.Enum):
 
 
 @dataclass(frozen=True)
+class GridPlacement:
+    """Where a grid lies on the original image, in original pixels.
+
+    Attributes:
+        top_left_yx: outer corner of cell (0, 0).
+        cell_yx: size of one cell.
+    """
+
+    top_left_yx: tuple[float, float]
+    cell_yx: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class GridMap:
+    """A map on the cells of a feature grid.
+
+    Attributes:
+        values: float [h, w], >= 0, evidence per cell, raw.
+        placement: where the grid lies; `projection.project` puts the values there.
+    """
+
+    values: np.ndarray
+    placement: GridPlacement
+
+
+@dataclass(frozen=True)
 class LevelShare:
     """How much of the evidence one captured tensor carries.
 
@@ -175,6 +201,7 @@ class LevelShare:
         grid_hw: cells along y and x.
         stride_yx: network input pixels per cell along y and x (for a RoI: of the box's own RoI).
         share: part of the evidence, 0 to 1; all shares of a box sum to 1, or are all 0 when there is none.
+        grid: the map on its own cells, of which it was put on the image; None when it was read from a manifest.
     """
 
     layer: str
@@ -182,6 +209,7 @@ class LevelShare:
     grid_hw: tuple[int, int]
     stride_yx: tuple[float, float]
     share: float
+    grid: GridMap | None = field(default=None, compare=False, repr=False)
 
 
 class Verdict(enum.Enum):

@@ -21,8 +21,11 @@ from ppdet_cam import Explainer, drawing, many
 from ppdet_cam.drawing import energy_in_box
 from ppdet_cam.images import read_image
 from ppdet_cam.progress import ImagesBar
+from ppdet_cam.projection import project
 from ppdet_cam.render import RenderStyle, draw_explanation, encode_jpeg, highest_value
+from ppdet_cam.structures import GridPlacement
 from ppdet_cam.writers.manifest import files_of
+from ppdet_cam.writers.raw import encode_grids, raw_grids
 
 SIDE = 96
 THRESHOLD = 0.2
@@ -249,6 +252,48 @@ def test_raw_maps_are_the_explanations(run, detector_of, dtype, reduction):
                 assert stored.shape == (14, 14)
                 np.testing.assert_allclose(stored[0, 0], full[:7, :7].mean(), atol=full.max() * 1e-3)
                 np.testing.assert_allclose(stored[13, 13], full[91:, 91:].mean(), atol=full.max() * 1e-3)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float16", 1e-3), ("float32", 1e-6)])
+def test_raw_maps_on_the_grid_make_the_explanations(run, detector_of, dtype, error):
+    """Each level's cells are stored as they are; put where the file says, they add up to the map on the image."""
+    run("--save", "raw", "--raw_frame", "grid", "--raw_dtype", dtype)
+    assert run.command.run_record()["flags"]["raw_frame"] == "grid"
+    (line,) = [line for line in run.records() if line["name"] == "c/e"]
+    explainer = Explainer(detector_of("blazeface"), draw_threshold=THRESHOLD, top_k=2)
+    expected = explainer(run.photos / "c/e.jpg")
+    with np.load(run.cam_out / line["files"]["raw"]) as raw:
+        assert "maps" not in raw and "reduction" not in raw
+        assert raw["names"].tolist() == [explanation.name for explanation in expected]
+        assert raw["original_hw"].tolist() == [SIDE, SIDE]
+        assert (raw["layers"].tolist(), raw["levels"].tolist()) == (["model.backbone"] * 2, [0, 1])
+        for position, explanation in enumerate(expected):
+            heatmap, stored = np.zeros((SIDE, SIDE)), []
+            for number, level in enumerate(explanation.levels):
+                cells = raw[f"grid_{number}"][position]
+                assert (cells.dtype, cells.shape) == (dtype, level.grid_hw)
+                stored.append(cells.astype(np.float64) * raw["scale"][position])
+                place = GridPlacement(*(tuple(raw[key][position, number]) for key in ("top_left_yx", "cell_yx")))
+                heatmap += project(stored[-1], place, original_hw=(SIDE, SIDE))
+            np.testing.assert_allclose(heatmap, explanation.heatmap, atol=explanation.heatmap.max() * error)
+            total = sum(cells.sum() for cells in stored)
+            shares = [cells.sum() / total for cells in stored]
+            np.testing.assert_allclose(shares, [level.share for level in explanation.levels], atol=error)
+
+
+def test_raw_maps_on_the_grid_of_a_roi(detector_of, photo):
+    """A RoI's cells lie on its proposal, which is another one for each box."""
+    explainer = Explainer(detector_of("faster"), layers="model.bbox_head.roi_extractor", draw_threshold=0.0, top_k=2)
+    explanations = list(explainer(photo))
+    content = encode_grids(
+        [raw_grids(of_box) for of_box in explanations], original_hw=photo.original_hw, dtype="float16"
+    )
+    with np.load(io.BytesIO(content)) as raw:
+        for position, explanation in enumerate(explanations):
+            left, top, right, bottom = explanation.box_xyxy_roi
+            height, width = raw["grid_0"].shape[1:]
+            np.testing.assert_allclose(raw["top_left_yx"][position, 0], (top, left))
+            np.testing.assert_allclose(raw["cell_yx"][position, 0], ((bottom - top) / height, (right - left) / width))
 
 
 def test_one_scale_for_an_image_or_the_run(run, detector_of):
@@ -511,6 +556,9 @@ def test_layer_without_a_feature_map_stops_at_once(run):
         (["--save", "overlay,heat"], "--save 'heat' is not supported (did you mean 'heatmap'"),
         (["--save", "overlay,"], "--save 'overlay,' has an empty item"),
         (["--raw_dtype", "float64"], "--raw_dtype must be float16 or float32, not 'float64'"),
+        (["--raw_frame", "pixels"], "--raw_frame must be image or grid, not 'pixels'"),
+        (["--raw_frame", "grid", "--raw_reduction", "4"], "--raw_reduction averages pixels, and --raw_frame grid"),
+        (["--raw_frame", "grid", "--method", "drise"], "--raw_frame grid saves maps on feature grids, and --m"),
         (["--raw_reduction", "0"], "--raw_reduction must be at least 1, not 0"),
         (["--colormap", "plasm"], "--colormap 'plasm' is not supported (did you mean 'plasma'"),
         (["--alpha", "2"], "--alpha must be a number from 0"),

@@ -120,6 +120,7 @@ def test_run_json_says_what_was_run(command, on_cpu):
         "batch_size": 8,
         **Output().flags(),
         "report": False,
+        "vdl_log_dir": None,
         "opt": [f"weights={weights}", "use_gpu=false"],
     }
     assert record["device"] == "cpu"
@@ -169,6 +170,23 @@ def test_run_that_dies_before_run_json_is_tidied_up_by_the_next(command, monkeyp
     assert command.explain("--draw_threshold", "0.7").code == 0
     assert command.pictures() < unfinished
     assert command.run_record()["totals"]["explained"] == len(command.pictures())
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(command, monkeypatch):
+    """Its hidden folder, with half a picture in it, goes; that of a process that is at work, and others, stay."""
+    with monkeypatch.context() as patch:
+        patch.setattr(batch.shutil, "rmtree", lambda *_arguments, **_options: None)  # a killed process removes nothing
+        command.explain("--draw_threshold", "0.7")
+    (left,) = command.cam_out.glob(".cam-*")
+    (left / "0.jpg").write_bytes(b"half a picture")
+    at_work, other = command.cam_out / ".cam-0123abcd", command.cam_out / ".cam-era"
+    at_work.mkdir()
+    other.mkdir()
+    with batch._taken(at_work):
+        assert command.explain("--draw_threshold", "0.7").code == 0
+    assert set(command.cam_out.glob(".cam-*")) == {at_work, other}
+    assert command.explain("--draw_threshold", "0.7").code == 0
+    assert set(command.cam_out.glob(".cam-*")) == {other}
 
 
 def test_second_run_replaces_the_first_and_nothing_else(command):

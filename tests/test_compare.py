@@ -46,8 +46,10 @@ from ppdet_cam.config import Question, RunConfig
 from ppdet_cam.errors import ConfigError, OutputError
 from ppdet_cam.inputs import Inputs
 from ppdet_cam.metrics import bootstrap_interval
+from ppdet_cam.projection import project
 from ppdet_cam.report.reading import Box, Image, Role, Run, read_run
-from ppdet_cam.structures import Detection, MapStatus
+from ppdet_cam.structures import Detection, Explanation, GridMap, GridPlacement, LevelShare, MapStatus
+from ppdet_cam.writers.raw import encode_grids, raw_grids
 
 MATCHED = {"matched": True, "annotation_id": 7, "iou": 0.8}
 WEIGHTS_B = {"asked": "retrained.pdparams", "path": "retrained.pdparams", "sha256": "ab" * 32}
@@ -374,6 +376,52 @@ def test_maps_of_different_reductions_meet_on_one_grid(tmp_path: Path) -> None:
     assert one.shape == other.shape == (20, 27)
     assert one / one.max() == pytest.approx(other / other.max(), abs=2e-3)
     assert map_on_grid(maps[0], "1", 6) is None
+
+
+def grids_of(values: np.ndarray, hw: tuple[int, int] = HW) -> tuple[bytes, np.ndarray]:
+    """Returns the file of a box whose one level has these values, and its map on the image."""
+    place = GridPlacement((0.0, 0.0), (hw[0] / values.shape[0], hw[1] / values.shape[1]))
+    level = LevelShare("model.neck", 0, (values.shape[0], values.shape[1]), place.cell_yx, 1.0, GridMap(values, place))
+    heatmap = project(values, place, original_hw=hw)
+    box = Detection(0, 0, "dog", 0.5, (0.0, 0.0, 9.0, 9.0))
+    explanation = Explanation(box, "gradcam", ("model.neck",), (level,), heatmap, MapStatus.OK)
+    return encode_grids([raw_grids(explanation)], original_hw=hw, dtype="float16"), heatmap
+
+
+def test_maps_on_the_feature_grid_meet_those_in_pixels(tmp_path: Path) -> None:
+    """They are put on the image; a run of either kind is compared with one of the other."""
+    content, heatmap = grids_of(np.random.default_rng(0).random((6, 8)))
+    (tmp_path / "grid.npz").write_bytes(content)
+    add_maps(tmp_path, image_record("", [box_record(0)]), {"0": heatmap}, reduction=4)
+    on_grid, in_pixels = read_maps(tmp_path / "grid.npz"), read_maps(tmp_path / "maps.npz")
+    assert (list(on_grid.by_name), len(on_grid.by_name), on_grid.original_hw) == (["0"], 1, HW)
+    assert shared_reduction(on_grid, in_pixels) == 4
+    one, other = (map_on_grid(maps, "0", 4) for maps in (on_grid, in_pixels))
+    assert one is not None and other is not None
+    assert map_correlation(one, other) == pytest.approx(1, abs=1e-5)
+    assert map_on_grid(on_grid, "1", 1) is None
+    assert read_maps(tmp_path / "grid.npz").by_name["0"].max() == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"grid_0": np.zeros((2, 6, 8))},
+        {"grid_0": np.full((1, 6, 8), np.nan)},
+        {"grid_0": np.zeros((1, 6))},
+        {"cell_yx": np.zeros((1, 2))},
+        {"top_left_yx": np.full((1, 1, 2), np.inf)},
+        {"layers": np.array(["a", "b"])},
+    ],
+)
+def test_read_maps_refuses_grids_that_do_not_fit(tmp_path: Path, changed: dict[str, np.ndarray]) -> None:
+    """Another number of boxes or levels, or no numbers."""
+    content, _ = grids_of(np.ones((6, 8)))
+    (tmp_path / "maps.npz").write_bytes(content)
+    arrays = {**np.load(tmp_path / "maps.npz"), **changed}
+    np.savez(tmp_path / "maps.npz", **arrays)
+    with pytest.raises(ConfigError, match="is not as a run writes it"):
+        read_maps(tmp_path / "maps.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut off"])

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ppdet_cam.evidence import map_on_image
+from ppdet_cam.evidence import combined, map_on_image
 from ppdet_cam.methods import Method, methods
 from ppdet_cam.projection import GridPlacement, project
 from ppdet_cam.structures import FeatureKind, FeatureMap, ImageGeometry, LevelShare, MapStatus
@@ -314,3 +314,29 @@ def test_map_on_image_refuses_a_black_box_method() -> None:
     """D-RISE's map comes from masked images; there is no feature map to make it of."""
     with pytest.raises(ValueError, match="method 'drise' makes its map from masked images"):
         map_on_image([FINE], methods.get("drise"), PLAIN)
+
+
+# --- each level's own grid
+
+
+def test_map_on_image_gives_each_levels_grid() -> None:
+    """Evidence per cell and where the cells lie; put there, the levels add up to the map."""
+    heatmap, levels, _ = map_on_image([FINE, COARSE], GRADCAM, PLAIN)
+    grids = [level.grid for level in levels if level.grid]
+    assert [grid.values.tolist() for grid in grids] == [[[1.0] * 4] * 4, [[12.0] * 2] * 2]
+    assert [grid.placement.cell_yx for grid in grids] == [(2.0, 2.0), (4.0, 4.0)]
+    total = sum(project(grid.values, grid.placement, original_hw=(8, 8)) for grid in grids)
+    np.testing.assert_array_equal(total, heatmap)
+
+
+def test_combined_puts_grids_together_as_it_does_maps() -> None:
+    """Each part's cells divided by the highest value of the part's map, then the highest; blank parts have no say."""
+    blank = map_on_image([constant_feature(4, 1.0, -1.0)], GRADCAM, PLAIN)
+    parts = [
+        map_on_image([roi_feature((0.0, 0.0, 8.0, 8.0), np.diag(values))], GRADCAM, PLAIN)
+        for values in ([4, 1], [1, 2])
+    ]
+    _, (level,), status = combined([*parts, blank])
+    peaks = [heatmap.max() for heatmap, _, _ in parts]
+    assert status is MapStatus.OK and level.grid is not None
+    np.testing.assert_allclose(level.grid.values, np.diag([4 / peaks[0], 2 / peaks[1]]), rtol=1e-6)

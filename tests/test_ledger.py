@@ -27,6 +27,7 @@ from runs import contents
 from ppdet_cam.errors import OutputError
 from ppdet_cam.ledger import Place, open_run
 from ppdet_cam.sharding import parse_shard
+from ppdet_cam.writers import files
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,23 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
     """With nothing to do, not even the times change."""
     run(tmp_path, images=IMAGES[:4])
     before = contents(tmp_path)
+    assert run(tmp_path, images=IMAGES[:4], resume=True)
+    assert contents(tmp_path) == before
+
+
+def test_report_that_was_being_written_is_removed(tmp_path, monkeypatch):
+    """A process that is killed over its report leaves a hidden part of it, which the next one takes away."""
+    run(tmp_path, images=IMAGES[:4])
+    before = contents(tmp_path)
+
+    def killed():
+        yield b"<html>"
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+        patch.setattr(files, "_remove", lambda _path: None)  # a killed process tidies nothing up
+        files.write_parts_atomically(tmp_path / "report.html", killed())
+    assert len(contents(tmp_path)) == len(before) + 1
     assert run(tmp_path, images=IMAGES[:4], resume=True)
     assert contents(tmp_path) == before
 

@@ -22,7 +22,7 @@ from ppdet_cam.render import (
     encode_jpeg,
 )
 from ppdet_cam.render.boxes import paint_label, place_plate
-from ppdet_cam.render.colours import ASKED, BACKGROUND, BANNER
+from ppdet_cam.render.colours import ASKED, BACKGROUND, BANNER, DIM_TEXT
 from ppdet_cam.render.footer import footer
 from ppdet_cam.render.heat import normalise, overlay
 from ppdet_cam.render.panel import arrange, column_count, tile_size
@@ -138,6 +138,13 @@ def test_draw_crop_has_its_label_above_the_photograph() -> None:
     picture = draw_crop(photograph(), explanation(hot_square(), class_id=13))
     assert where(picture[:18], class_colour(13))[:, -5:].all()
     assert holds_text(picture[:25], "face 0.938", ground=class_colour(13), ink=(255, 255, 255))
+
+
+def test_draw_crop_says_which_box_and_how_it_was_made() -> None:
+    """Below the photograph: the box's index, the method, and the layer."""
+    drawn = explanation(hot_square())
+    words = " \u00b7 ".join((f"box {drawn.detection.index}", drawn.method, *drawn.layers))
+    assert holds_text(draw_crop(photograph(), drawn), words, ink=DIM_TEXT)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (40, 60), (2000, 30), (30, 2000), (1, 3000), (3000, 1)])

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,9 +16,25 @@ import pytest
 
 from ppdet_cam.errors import OutputError, PpdetCamError
 from ppdet_cam.render import encode_jpeg, encode_png
-from ppdet_cam.structures import Answer, Detection, Explanation, LevelShare, MapStatus, Verdict
+from ppdet_cam.structures import (
+    Answer,
+    Detection,
+    Explanation,
+    GridMap,
+    GridPlacement,
+    LevelShare,
+    MapStatus,
+    Verdict,
+)
 from ppdet_cam.truth import Match, TrueBox
-from ppdet_cam.writers.files import check_output_folder, is_whole, write_atomically, write_new
+from ppdet_cam.writers.files import (
+    check_output_folder,
+    is_whole,
+    remove_unfinished,
+    write_atomically,
+    write_new,
+    write_parts_atomically,
+)
 from ppdet_cam.writers.manifest import (
     IMAGES_FILE,
     box_record,
@@ -31,7 +48,7 @@ from ppdet_cam.writers.manifest import (
     image_truth,
     listed_files,
 )
-from ppdet_cam.writers.raw import block_means, encode_raw
+from ppdet_cam.writers.raw import block_means, encode_grids, encode_raw, raw_grids
 
 DETECTION = Detection(index=3, class_id=7, class_name="Fußgänger 行人", score=0.75, box_xyxy=(1.5, 2.0, 30.25, 40.0))
 EXPLANATION = Explanation(
@@ -155,6 +172,21 @@ def test_write_atomically_may_use_another_folder_meanwhile(tmp_path: Path, monke
     assert os.listdir(workshop) == []
 
 
+def test_remove_unfinished_spares_what_is_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed process left goes; what is being written stays, and so do files of other names."""
+    for name in (".0123456789abcdef.part", "notes.part"):
+        (tmp_path / name).write_bytes(b"half a")
+
+    def parts() -> Iterator[bytes]:
+        yield b"all "
+        remove_unfinished(tmp_path)
+        yield b"of it"
+
+    write_parts_atomically(tmp_path / "run.json", parts())
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "notes.part"}
+    assert (tmp_path / "run.json").read_bytes() == b"all of it"
+
+
 def test_write_new_replaces_nothing(tmp_path: Path) -> None:
     """A file that is there stays."""
     write_new(tmp_path / "0.jpg", b"one")
@@ -219,6 +251,38 @@ def test_encode_raw_without_boxes_reads_back() -> None:
     with np.load(io.BytesIO(content)) as raw:
         assert raw["maps"].shape == (0, 3, 4) and raw["maps"].dtype == np.float32
         assert raw["boxes_xyxy"].shape == (0, 4) and raw["names"].shape == (0,)
+
+
+def explained(values: np.ndarray | None, *, status: MapStatus = MapStatus.OK, index: int = 0) -> Explanation:
+    """Returns an explanation of a 4 x 6 image with one level of these values, or without a level."""
+    grid = None if values is None else GridMap(values, GridPlacement((0.0, 0.0), (2.0, 2.0)))
+    levels = () if grid is None else (LevelShare("model.neck", 1, (2, 3), (2.0, 2.0), 1.0, grid),)
+    box = Detection(index, 0, "dog", 0.5, (0.0, 0.0, 2.0, 2.0))
+    return Explanation(box, "gradcam", ("model.neck",), levels, np.zeros((4, 6), np.float32), status)
+
+
+def test_encode_grids_stores_levels_and_zeros_for_what_has_none() -> None:
+    """Each box's values are divided by their highest; a map that shows nothing has scale 0, whatever its cells hold."""
+    values = np.array([[1, 2, 4], [0, 0, 3]], np.float32)
+    boxes = [explained(None, status=MapStatus.NO_CANDIDATE, index=-1), explained(values)]
+    boxes.append(explained(values, status=MapStatus.OUTSIDE, index=2))
+    content = encode_grids([raw_grids(box) for box in boxes], original_hw=(4, 6), dtype="float16")
+    with np.load(io.BytesIO(content)) as raw:
+        np.testing.assert_array_equal(raw["grid_0"], [0 * values, values / 4, 0 * values])
+        assert raw["grid_0"].dtype == np.float16
+        assert (raw["scale"].tolist(), raw["index"].tolist()) == ([0, 4, 0], [-1, 0, 2])
+        assert (raw["layers"].tolist(), raw["levels"].tolist()) == (["model.neck"], [1])
+        assert raw["cell_yx"].tolist() == [[[0, 0]], [[2, 2]], [[2, 2]]]
+
+
+@pytest.mark.parametrize("boxes", [[], [explained(None, status=MapStatus.NO_CANDIDATE)]])
+def test_encode_grids_without_grids_reads_back(boxes: list[Explanation]) -> None:
+    """An image without boxes, or without a candidate for any of them."""
+    content = encode_grids([raw_grids(box) for box in boxes], original_hw=(4, 6), dtype="float32")
+    with np.load(io.BytesIO(content)) as raw:
+        assert not [name for name in raw if name.startswith("grid_")]
+        assert raw["layers"].shape == (0,) and raw["top_left_yx"].shape == (len(boxes), 0, 2)
+        assert raw["names"].shape == (len(boxes),)
 
 
 # check_output_folder

@@ -68,14 +68,18 @@ def footer(
 
 def title_line(explanation: Explanation, font_px: int, *, max_px: int) -> str:
     """Returns class, score and which box it is; the class is shortened to keep to the width."""
-    answer, question = explanation.answer, unanswered(explanation)
-    parts = [f"box {explanation.detection.index}"] if explanation.detection.index >= 0 else []
-    parts += [f"asked: {drawable(answer.name)}"] if answer else []
-    which = shorten("".join(SEPARATOR + part for part in parts), font_px, max_px=max_px * 2 // 3)
+    question = unanswered(explanation)
+    which = shorten("".join(SEPARATOR + entry for entry in box_entries(explanation)), font_px, max_px=max_px * 2 // 3)
     left_px = max_px - text_width(which, font_px)
     if question:
         return shorten(asked_class(question), font_px, max_px=left_px) + which
     return title_of(explanation.detection, font_px, max_px=left_px) + which
+
+
+def box_entries(explanation: Explanation) -> list[str]:
+    """Returns the box's index, and the name of the one asked about, each if there is one: "box 7", "asked: box_0"."""
+    entries = [f"box {explanation.detection.index}"] if explanation.detection.index >= 0 else []
+    return [*entries, f"asked: {drawable(explanation.answer.name)}"] if explanation.answer else entries
 
 
 def answer_lines(explanation: Explanation, font_px: int, *, max_px: int) -> list[Line]:

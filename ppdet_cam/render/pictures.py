@@ -9,8 +9,8 @@ import numpy as np
 
 from ppdet_cam.render.boxes import box_colour, label_of, outline_box, paint_label, paint_outlines, widest_label
 from ppdet_cam.render.checks import check_scale, check_sizes
-from ppdet_cam.render.colours import contrasting
-from ppdet_cam.render.footer import answer_lines, mask_note, notes, scale_strip, text_block
+from ppdet_cam.render.colours import DIM_TEXT, contrasting
+from ppdet_cam.render.footer import answer_lines, box_entries, mask_note, method_entries, notes, scale_strip, text_block
 from ppdet_cam.render.footer import footer as footer_of
 from ppdet_cam.render.heat import colorize, heat_of, opacity, overlay
 from ppdet_cam.render.layout import (
@@ -27,7 +27,7 @@ from ppdet_cam.render.layout import (
     scale_box,
 )
 from ppdet_cam.render.style import DEFAULT_STYLE, RenderStyle
-from ppdet_cam.render.text import text_strip
+from ppdet_cam.render.text import text_strip, wrap
 from ppdet_cam.structures import Explanation, MapStatus
 
 CROP_CONTEXT = 1.5
@@ -179,13 +179,18 @@ def _centred(picture: np.ndarray) -> np.ndarray:
 def _frame_crop(
     crop: np.ndarray, explanation: Explanation, font_px: int, *, style: RenderStyle, highest: float | None
 ) -> np.ndarray:
-    """Returns the close-up with its label above and, below, what is needed to read its lines and colours."""
+    """Returns the close-up with its label above and, below, which box it is, how it was made, and its colours."""
     width = crop.shape[1]
     max_px = width - 2 * margin_width(font_px)
     colour = box_colour(explanation)
     label = label_of(explanation, font_px, max_px=max_px)
     hidden = mask_note(style) if explanation.status is MapStatus.OK else []
-    lines = [*answer_lines(explanation, font_px, max_px=max_px), *notes(hidden, font_px, max_px=max_px)]
+    made = wrap([*box_entries(explanation), *method_entries([explanation])], font_px, max_px=max_px)
+    lines = [
+        *answer_lines(explanation, font_px, max_px=max_px),
+        *((line, DIM_TEXT) for line in made),
+        *notes(hidden, font_px, max_px=max_px),
+    ]
     return np.concatenate(
         [
             blank((font_px // 4, width), colour),

@@ -13,7 +13,7 @@ from ppdet_cam.registry import closest
 from ppdet_cam.render import RenderStyle, draw_crop, draw_explanation, draw_heatmap, draw_panel, encode_jpeg, encode_png
 from ppdet_cam.structures import Explanation
 from ppdet_cam.writers.manifest import BOX_FILES, IMAGE_FILES
-from ppdet_cam.writers.raw import RAW_DTYPES
+from ppdet_cam.writers.raw import RAW_DTYPES, RAW_FRAMES
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {
@@ -39,6 +39,7 @@ class Output:
         style: how maps are coloured.
         raw_dtype: "float16" or "float32".
         raw_reduction: so many pixels along each side are averaged to one value of a raw map.
+        raw_frame: "image" for raw maps in the image's pixels, "grid" for those on the feature grids.
 
     Raises:
         ConfigError: one of them is not allowed.
@@ -48,6 +49,7 @@ class Output:
     style: RenderStyle = RenderStyle()
     raw_dtype: str = RAW_DTYPES[0]
     raw_reduction: int = 1
+    raw_frame: str = RAW_FRAMES[0]
 
     def __post_init__(self) -> None:
         for kind in self.kinds:
@@ -58,6 +60,10 @@ class Output:
             raise ConfigError(f"--raw_dtype must be {' or '.join(RAW_DTYPES)}, not {self.raw_dtype!r}")
         if self.raw_reduction < 1:
             raise ConfigError(f"--raw_reduction must be at least 1, not {self.raw_reduction}")
+        if self.raw_frame not in RAW_FRAMES:
+            raise ConfigError(f"--raw_frame must be {' or '.join(RAW_FRAMES)}, not {self.raw_frame!r}")
+        if self.raw_frame == "grid" and self.raw_reduction > 1:
+            raise ConfigError("--raw_reduction averages pixels, and --raw_frame grid has none; give one of them")
         object.__setattr__(self, "kinds", tuple(kind for kind in KINDS if kind in self.kinds))
 
     @property
@@ -76,6 +82,7 @@ class Output:
             "save": list(self.kinds),
             "raw_dtype": self.raw_dtype,
             "raw_reduction": self.raw_reduction,
+            "raw_frame": self.raw_frame,
             **self.style.flags(),
         }
 
