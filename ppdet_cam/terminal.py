@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -30,6 +31,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; {self._advice}")
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
+        # argparse drops the value of --flag=-- and gives a list of nothing for it
+        if action.option_strings and arg_strings == ["--"]:
+            self.error(f"argument {'/'.join(action.option_strings)}: '--' is no value for it")
+        return super()._get_values(action, arg_strings)  # type: ignore[misc]
+
 
 def exit_code_of(program: str, action: Callable[[], int]) -> int:
     """Runs a command's action and returns its exit code; an error is printed on one line of stderr.
@@ -39,7 +46,9 @@ def exit_code_of(program: str, action: Callable[[], int]) -> int:
         action: does everything and returns its exit code.
     """
     try:
-        return action()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(?!ppdet_cam)")  # what other packages warn of is not for users
+            return action()
     except PpdetCamError as error:
         print(f"{program}: error: {_printable(' '.join(str(error).split()), sys.stderr.encoding)}", file=sys.stderr)
         return EXIT_WRONG_INPUT
