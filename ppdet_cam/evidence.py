@@ -55,10 +55,13 @@ def map_on_image(
     ]
     strides = [_stride_yx(feature, geometry, cell_strides or {}) for feature in features]
     heatmap = np.zeros(geometry.original_hw, dtype=np.float32)
-    for feature, grid_map, stride_yx in zip(features, grid_maps, strides):
-        if grid_map.any():
-            placement = _placement(feature, geometry, stride_yx)
-            heatmap += project(grid_map, placement, original_hw=geometry.original_hw)
+    with np.errstate(over="ignore"):  # evidence beyond float32 becomes infinite, which the status tells
+        for feature, grid_map, stride_yx in zip(features, grid_maps, strides):
+            if grid_map.any():
+                placement = _placement(feature, geometry, stride_yx)
+                heatmap += project(grid_map, placement, original_hw=geometry.original_hw)
+    if not np.isfinite(heatmap).all():
+        finite, heatmap = False, np.zeros_like(heatmap)
     status = _status(method, inputs, grid_maps, heatmap) if finite else MapStatus.NOT_FINITE
     evidence = [float(grid_map.sum()) if status is MapStatus.OK else 0.0 for grid_map in grid_maps]
     total = sum(evidence) or 1.0
