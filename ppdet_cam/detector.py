@@ -327,8 +327,8 @@ class Detector:
             ) from error
         if not np.isfinite(rows).all():
             raise WeightsError(
-                f"{self.architecture} gives boxes with nan or inf for {frame.path or 'the image'}: its weights hold such, "
-                f"or far too large numbers. Get {self.weights or 'them'} again, or name others: -o weights=<file>"
+                f"{self.architecture} gives boxes with nan or inf for {frame.path or 'the image'}: its weights hold "
+                f"such numbers, or far too large ones. Get {self.weights or 'them'} again, or name others: -o weights=<file>"
             )
         return rows
 
