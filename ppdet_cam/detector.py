@@ -328,7 +328,7 @@ class Detector:
         if not np.isfinite(rows).all():
             raise WeightsError(
                 f"{self.architecture} gives boxes with nan or inf for {frame.path or 'the image'}: its weights hold "
-                f"such numbers, or far too large ones. Get {self.weights or 'them'} again, or name others: -o weights=<file>"
+                f"such numbers, or far too large ones. Get {self.weights or 'them'} again, or others with -o weights"
             )
         return rows
 

@@ -218,7 +218,7 @@ any_heatmaps = sizes.flatmap(
 def test_every_metric_of_any_map_is_finite(
     heatmap: np.ndarray, box_xyxy: tuple[float, float, float, float], other_xyxy: tuple[float, float, float, float]
 ) -> None:
-    """No map that the package can make gives NaN or infinity: a blank one, one pixel, the largest and smallest values."""
+    """No map that the package can make gives NaN or infinity: a blank one, one pixel, the largest values."""
     assume(box_xyxy[0] < box_xyxy[2] or box_xyxy[1] < box_xyxy[3])
     mask = box_coverage(other_xyxy, map_hw=heatmap.shape) > 0
     of = MeasuredMap(heatmap, box_xyxy, mask, other_xyxy, (other_xyxy,))
