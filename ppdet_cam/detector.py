@@ -28,7 +28,7 @@ from ppdet_cam.capture import (
     without_graph,
 )
 from ppdet_cam.device import choose_device
-from ppdet_cam.errors import ConfigError, ImageError, UnknownNameError
+from ppdet_cam.errors import ConfigError, ImageError, PpdetCamError, UnknownNameError, WeightsError
 from ppdet_cam.extractors import Extractor, families, family_name
 from ppdet_cam.extractors.base import KeptRow, NmsRecord, ReachedNms, Source, check_nms, recording_nms
 from ppdet_cam.reader import geometry_of
@@ -315,14 +315,22 @@ class Detector:
 
     def _run(self, inputs: Mapping[str, paddle.Tensor], frame: Frame) -> np.ndarray:
         try:
-            return self.model(dict(inputs))["bbox"].numpy()
-        except (ValueError, RuntimeError, OSError, LookupError, TypeError, AttributeError) as error:
+            rows = self.model(dict(inputs))["bbox"].numpy()
+        except (ReachedNms, PpdetCamError):
+            raise
+        except Exception as error:  # anything: paddle gives a SystemError or MemoryError for numbers too large
             (height, width), shape = frame.original_hw, list(inputs["image"].shape)
             raise ImageError(
                 f"{self.architecture} cannot run {frame.path or 'the image'} ({height} x {width} pixels, network input "
                 f"{shape}): {first_line(error)}. Either the image is too small for the network's strides, or parts of "
                 "the config do not fit together (eval_size, where it is set, is the size that TestReader resizes to)"
             ) from error
+        if not np.isfinite(rows).all():
+            raise WeightsError(
+                f"{self.architecture} gives boxes with nan or inf for {frame.path or 'the image'}: its weights hold "
+                f"such numbers, or far too large ones. Get {self.weights or 'them'} again, or others with -o weights"
+            )
+        return rows
 
     def _detection(self, index: int, row: np.ndarray) -> Detection:
         label = int(row[0])

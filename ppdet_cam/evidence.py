@@ -59,9 +59,12 @@ def map_on_image(
         for feature, given, stride_yx in zip(features, inputs, strides)
     ]
     heatmap = np.zeros(geometry.original_hw, dtype=np.float32)
-    for grid in grids:
-        if grid.values.any():
-            heatmap += project(grid.values, grid.placement, original_hw=geometry.original_hw)
+    with np.errstate(over="ignore"):  # evidence beyond float32 becomes infinite, which the status tells
+        for grid in grids:
+            if grid.values.any():
+                heatmap += project(grid.values, grid.placement, original_hw=geometry.original_hw)
+    if not np.isfinite(heatmap).all():
+        finite, heatmap = False, np.zeros_like(heatmap)
     status = _status(method, inputs, grids, heatmap) if finite else MapStatus.NOT_FINITE
     evidence = [float(grid.values.sum()) if status is MapStatus.OK else 0.0 for grid in grids]
     total = sum(evidence) or 1.0

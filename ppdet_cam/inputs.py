@@ -152,7 +152,11 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def _lines(list_file: Path) -> list[str]:
     try:
-        text = list_file.read_bytes().decode("utf-8-sig", "surrogateescape")
+        # not to wait for one that writes into a pipe, as there may be none; where there is one, it is waited for below
+        opened = os.open(list_file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(opened, "rb") as stream:
+            os.set_blocking(opened, True)
+            text = stream.read().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
         raise ConfigError(f"--infer_list {list_file} cannot be read: {error.strerror}") from error
     lines = [line.rstrip("\r") for line in text.split("\n")]

@@ -160,7 +160,7 @@ class MapStatus(enum.Enum):
     NO_PATH = "no path from this layer to the score"
     ZERO_GRADIENT = "all gradients are zero"
     NEGATIVE = "no positive evidence: every weighted activation is zero or negative"
-    NOT_FINITE = "the gradients or activations are not finite"
+    NOT_FINITE = "the gradients or activations are not finite, or far too large"
     OUTSIDE = "no evidence falls on the image"
     NO_CANDIDATE = "the detector has no candidate at this place"
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -35,6 +36,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; {self._advice}")
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
+        # argparse drops the value of --flag=-- and gives a list of nothing for it
+        if action.option_strings and arg_strings == ["--"]:
+            self.error(f"argument {'/'.join(action.option_strings)}: '--' is no value for it")
+        return super()._get_values(action, arg_strings)  # type: ignore[misc]
 
 
 def user_path(text: str) -> Path:
@@ -116,7 +123,9 @@ def exit_code_of(program: str, action: Callable[[], int]) -> int:
         action: does everything and returns its exit code.
     """
     try:
-        return action()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(?!ppdet_cam)")  # what other packages warn of is not for users
+            return action()
     except PpdetCamError as error:
         print_error(program, f"error: {' '.join(str(error).split())}")
         return EXIT_WRONG_INPUT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -75,6 +76,8 @@ def read_ground_truth(path: Path, class_names: Sequence[str]) -> GroundTruth:
     Raises:
         ConfigError: not there, not in COCO's form, or without any class of the detector's.
     """
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise ConfigError(f"--gt {path} is a device or pipe, and is read several times; save the annotations to a file")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         names = {category["id"]: str(category["name"]) for category in document["categories"]}
@@ -96,7 +99,7 @@ def read_ground_truth(path: Path, class_names: Sequence[str]) -> GroundTruth:
                 boxes[files[annotation["image_id"]]].append(box)
     except OSError as error:
         raise ConfigError(f"--gt {path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ConfigError(
             f"--gt {path} is not a COCO annotation file ({type(error).__name__}: {error}); it must be JSON with "
             "'images', 'annotations' and 'categories'"
@@ -144,6 +147,8 @@ def true_mask(box: TrueBox, *, original_hw: tuple[int, int]) -> np.ndarray | Non
 
 def _corners(left_top_width_height: Sequence[float]) -> BoxXyxy:
     left, top, width, height = (float(value) for value in left_top_width_height)
+    if not np.isfinite([left, top, width, height]).all():
+        raise ValueError(f"bbox {left_top_width_height} is not four finite numbers")
     return left, top, left + width, top + height
 
 

@@ -77,7 +77,7 @@ def build_model(architecture: str, settings: Mapping[str, object]) -> nn.Layer:
         ppdet_workspace.merge_config(_inference_sections(settings))
         try:
             return ppdet_workspace.create(architecture)
-        except (TypeError, ValueError, LookupError, AttributeError, AssertionError) as error:
+        except Exception as error:  # anything: numbers too large for paddle even give a SystemError or MemoryError
             raise ConfigError(
                 f"ppdet cannot build {architecture} from config {settings.get('filename')!r}: "
                 f"{type(error).__name__}: {first_line(error)}. Check the sections that it names"

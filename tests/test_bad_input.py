@@ -77,6 +77,12 @@ def test_flag_is_not_abbreviated(refused):
     says(refused("--draw", "0.5"), "unknown argument '--draw'", "did you mean", "'--draw_threshold'")
 
 
+@pytest.mark.parametrize("word", ["--box=--", "--method=--", "-c--"])
+def test_two_dashes_are_no_value(refused, word):
+    """argparse takes them out of the words, and would leave a list of nothing where a text is expected."""
+    says(refused(word), "argument", word[:2], "'--' is no value")
+
+
 @pytest.mark.parametrize("threshold", ["1.5", "-0.1", "nan", "inf"])
 def test_threshold_is_a_score(refused, threshold):
     """A threshold that no score can be compared with is refused."""
@@ -548,6 +554,14 @@ def test_surplus_weights_are_one_warning(command, arrays):
     assert command.run_record()["totals"]["explained"] > 0
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_give_no_numbers_are_refused(refused, arrays, value):
+    """Boxes that are nan or inf can be neither drawn nor written down."""
+    name = "blaze_head.boxes0.bias"
+    paddle.save({**arrays, name: np.full_like(arrays[name], value)}, "mine.pdparams")
+    says(refused("weights=mine.pdparams"), "BlazeFace gives boxes with nan or inf for", "mine.pdparams", "-o weights=")
+
+
 def test_weights_that_cannot_be_downloaded_say_where_to_put_them(refused, command, monkeypatch):
     """Without a network the message gives the cause, the place in ppdet's cache, and the other way."""
 
@@ -705,6 +719,8 @@ def test_bad_input_leaves_an_earlier_run_untouched(refused, command):
         ("BlazeNeck.neck_type=foo", "BlazeFace cannot run"),
         ("BlazeNeck.in_channel=[1]", "ppdet cannot build BlazeFace"),
         ("BlazeNet.double_blaze_filters=[]", "ppdet cannot build BlazeFace"),
+        ("BlazeNet.blaze_filters=[[24, 9223372036854775808]]", "ppdet cannot build BlazeFace"),
+        ("BlazeNet.blaze_filters=[[24, 1000000000000]]", "ppdet cannot build BlazeFace"),
     ],
 )
 def test_nonsense_in_the_config_is_refused(refused, override, part):

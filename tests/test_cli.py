@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import cv2
@@ -650,3 +651,15 @@ def test_result_is_printed_in_any_encoding(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "stdout", stream)
         terminal.print_result("2 pictures in straße")
     assert (tmp_path / "out").read_bytes() == b"2 pictures in stra\\xdfe\n"
+
+
+def test_warnings_of_other_packages_are_not_shown():
+    """What ppdet and numpy warn of is not for users; what this package warns of still fails its tests."""
+
+    def warn_as(module: str) -> int:
+        warnings.warn_explicit("old", UserWarning, "file.py", 1, module=module)
+        return 0
+
+    assert terminal.exit_code_of("cam_ppdet", lambda: warn_as("ppdet.data.transform.operators")) == 0
+    with pytest.raises(UserWarning, match="old"):
+        terminal.exit_code_of("cam_ppdet", lambda: warn_as("ppdet_cam.reader"))

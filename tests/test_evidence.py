@@ -153,6 +153,15 @@ def test_map_on_image_tells_activations_that_are_not_finite(value: float) -> Non
     assert_blank([spoiled], MapStatus.NOT_FINITE)
 
 
+def test_map_on_image_tells_evidence_that_is_too_large() -> None:
+    """Finite numbers whose product is beyond float32 empty the map as well, on one level and as a sum of two."""
+    assert_blank([constant_feature(4, 3e38, 3e38)], MapStatus.NOT_FINITE)
+    assert_blank([COARSE, constant_feature(4, 3e38, 1e30)], MapStatus.NOT_FINITE)
+    large = roi_feature((0.0, 0.0, 8.0, 8.0), np.full((8, 8), 3e38))
+    assert map_on_image([large], GRADCAM, PLAIN)[2] is MapStatus.OK
+    assert_blank([large, large], MapStatus.NOT_FINITE)
+
+
 @pytest.mark.parametrize("roi_xyxy", [(200.0, 10.0, 260.0, 50.0), (-90.0, 0.0, -40.0, 40.0), (0.0, 100.0, 60.0, 140.0)])
 def test_map_on_image_tells_evidence_outside_the_image(roi_xyxy: tuple[float, float, float, float]) -> None:
     """A RoI beyond any side of the image leaves the map empty for that reason."""

@@ -157,6 +157,18 @@ def test_list_that_is_none_is_refused(tmp_path, content, message):
         list_images(Inputs(list_file=tmp_path / "list.txt"), cam_out=Path("out"))
 
 
+def test_list_may_come_from_a_pipe(tmp_path):
+    """As `--infer_list <(find ...)` gives it; a pipe that nothing writes into is an empty list, and not waited for."""
+    reading, writing = os.pipe()
+    os.write(writing, b"a.jpg\n")
+    os.close(writing)
+    assert [image.path for image in list_images(Inputs(list_file=Path(f"/dev/fd/{reading}")), cam_out=Path("out"))]
+    os.close(reading)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="is empty"):
+        list_images(Inputs(list_file=tmp_path / "pipe"), cam_out=Path("out"))
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ppdet_cam.metrics import (
+    MeasuredMap,
+    baselines,
+    best_similarity,
+    bootstrap_interval,
     box_coverage,
+    box_iou,
     box_share,
     compactness,
     curves,
     energy,
     energy_area,
+    energy_in_mask,
     energy_over_chance,
     map_ssim,
+    measure,
     object_discrimination,
+    paired_difference,
     pointing,
+    pointing_in_mask,
+    pointing_over_chance,
     similarity,
     spearman,
 )
@@ -193,3 +203,146 @@ def test_curves_of_a_score_that_counts_evidence(
     np.testing.assert_allclose(found.deletion.normalised + found.insertion.normalised, 1.0)
     assert best.deletion.auc <= found.deletion.auc + 1e-12
     assert best.insertion_minus_deletion >= found.insertion_minus_deletion - 1e-12
+
+
+# float32 as maps are, from the smallest number to the largest
+any_heatmaps = sizes.flatmap(
+    lambda size: arrays.arrays(
+        np.float32, size, elements=st.one_of(st.just(0.0), st.floats(0.0, float(np.finfo(np.float32).max), width=32))
+    )
+)
+
+
+@steady
+@given(any_heatmaps, boxes, boxes)
+def test_every_metric_of_any_map_is_finite(
+    heatmap: np.ndarray, box_xyxy: tuple[float, float, float, float], other_xyxy: tuple[float, float, float, float]
+) -> None:
+    """No map that the package can make gives NaN or infinity: a blank one, one pixel, the largest values."""
+    assume(box_xyxy[0] < box_xyxy[2] or box_xyxy[1] < box_xyxy[3])
+    mask = box_coverage(other_xyxy, map_hw=heatmap.shape) > 0
+    of = MeasuredMap(heatmap, box_xyxy, mask, other_xyxy, (other_xyxy,))
+    measured = measure(of)
+    assert set(measured) >= {"pointing", "energy_in_mask", "evidence_hit", "object_discrimination", "compactness"}
+    assert np.isfinite(list(measured.values())).all(), measured
+
+
+@steady
+@given(heatmaps, boxes)
+def test_mask_of_a_box_scores_as_the_box(heatmap: np.ndarray, box_xyxy: tuple[float, float, float, float]) -> None:
+    """A mask that holds each pixel's part in the box is the box."""
+    mask = box_coverage(box_xyxy, map_hw=heatmap.shape)
+    assert pointing_in_mask(heatmap, mask) == pytest.approx(pointing(heatmap, box_xyxy))
+    assert energy_in_mask(heatmap, mask) == pytest.approx(energy(heatmap, box_xyxy))
+
+
+@steady
+@given(sizes, boxes)
+def test_flat_map_scores_chance(map_hw: tuple[int, int], box_xyxy: tuple[float, float, float, float]) -> None:
+    """What is the same everywhere scores the box's share, which is 1 over chance, and is spread as widely as can be."""
+    flat = np.full(map_hw, 0.25)
+    share = box_share(box_xyxy, map_hw=map_hw)
+    assert pointing(flat, box_xyxy) == pytest.approx(share)
+    assert energy(flat, box_xyxy) == pytest.approx(share)
+    assume(share > 1e-6)
+    assert pointing_over_chance(flat, box_xyxy) == pytest.approx(1.0)
+    assert energy_over_chance(flat, box_xyxy) == pytest.approx(1.0)
+    assert energy_area(flat, share=0.5) == pytest.approx(0.5)
+
+
+@steady
+@given(heatmaps, boxes)
+def test_larger_box_holds_no_less(heatmap: np.ndarray, box_xyxy: tuple[float, float, float, float]) -> None:
+    """Widening a box never lowers what lies in it, and the whole image holds all."""
+    left, top, right, bottom = box_xyxy
+    wider = (left - 1.5, top - 0.5, right + 2.0, bottom + 1.0)
+    for metric in (pointing, energy):
+        assert metric(heatmap, wider) >= metric(heatmap, box_xyxy) - 1e-9
+        whole = metric(heatmap, (-5.0, -5.0, 20.0, 20.0))
+        assert whole == pytest.approx(1.0 if heatmap.any() else 0.0)
+
+
+@steady
+@given(heatmaps, st.tuples(st.integers(1, 6), st.integers(1, 6)), st.sampled_from([2, 3]))
+def test_compactness_does_not_depend_on_where_the_box_lies_or_on_units(
+    heatmap: np.ndarray, box_wh: tuple[int, int], factor: int
+) -> None:
+    """Only the box's width and height count; a box so many times as large gives so many times less."""
+    width, height = box_wh
+    found = compactness(heatmap, (0, 0, width, height))
+    assert compactness(heatmap, (3.5, -2.0, 3.5 + width, height - 2.0)) == pytest.approx(found)
+    assert compactness(heatmap, (0, 0, factor * width, factor * height)) == pytest.approx(found / factor)
+
+
+@steady
+@given(sizes, boxes)
+def test_baselines_are_densities_within_the_box(
+    map_hw: tuple[int, int], box_xyxy: tuple[float, float, float, float]
+) -> None:
+    """Each sums to 1; all but the uniform one lie in the box, or are blank where the image has no part of it."""
+    has_part = box_coverage(box_xyxy, map_hw=map_hw).sum() > 1e-9
+    for name in baselines.names():
+        density = baselines.get(name)(box_xyxy, map_hw=map_hw)
+        assert density.min() >= 0
+        if name == "uniform":
+            assert density.sum() == pytest.approx(1.0)
+        elif has_part:
+            assert density.sum() == pytest.approx(1.0)
+            assert not density[box_coverage(box_xyxy, map_hw=map_hw) == 0].any()
+
+
+@steady
+@given(boxes, boxes, st.floats(-5.0, 5.0), st.sampled_from([0.5, 2.0, 8.0]))
+def test_iou_is_symmetric_and_keeps_under_moving_and_scaling(
+    one: tuple[float, float, float, float],
+    other: tuple[float, float, float, float],
+    shift: float,
+    factor: float,
+) -> None:
+    """0 to 1, the same both ways, 1 with itself, and no matter where or how large both are."""
+
+    def iou(first: tuple[float, ...], second: tuple[float, ...]) -> float:
+        return float(box_iou(np.array(first, np.float64), np.array([second], np.float64))[0])
+
+    found = iou(one, other)
+    assert 0 <= found <= 1
+    assert iou(other, one) == pytest.approx(found, abs=1e-9)
+    assume(min(one[2] - one[0], one[3] - one[1], other[2] - other[0], other[3] - other[1]) > 1e-3)
+    assert iou(one, one) == pytest.approx(1.0)
+    moved = [tuple(factor * edge + shift for edge in box) for box in (one, other)]
+    assert iou(*moved) == pytest.approx(found, abs=1e-6)
+
+
+@steady
+@given(boxes, arrays.arrays(np.float64, 3, elements=levels), st.lists(boxes, min_size=1, max_size=4), st.data())
+def test_one_candidate_more_never_lowers_the_best_similarity(
+    box_xyxy: tuple[float, float, float, float],
+    scores: np.ndarray,
+    candidates: list[tuple[float, float, float, float]],
+    data: st.DataObject,
+) -> None:
+    """It is the highest over the candidates, whatever their order."""
+    of_candidates = data.draw(arrays.arrays(np.float64, (len(candidates), 3), elements=levels))
+    edges = np.array(candidates)
+    every = best_similarity(box_xyxy, scores, boxes_xyxy=edges, scores=of_candidates)
+    assert 0 <= every <= 1
+    fewer = best_similarity(box_xyxy, scores, boxes_xyxy=edges[1:], scores=of_candidates[1:])
+    assert fewer <= every + 1e-12
+    assert best_similarity(box_xyxy, scores, boxes_xyxy=edges[::-1], scores=of_candidates[::-1]) == every
+
+
+@steady
+@given(st.lists(st.tuples(levels, levels, st.integers(0, 3)), min_size=1, max_size=12), st.sampled_from([0.5, 4.0]))
+def test_interval_holds_its_mean_and_grows_with_the_values(
+    drawn: list[tuple[float, float, int]], factor: float
+) -> None:
+    """Both ends lie among the images' means; values moved and scaled move and scale the interval."""
+    first, second, images = map(list, zip(*drawn))
+    found = bootstrap_interval(first, images, resamples=50)
+    assert min(first) - 1e-9 <= found.low <= found.high <= max(first) + 1e-9
+    other = bootstrap_interval([factor * value + 1 for value in first], images, resamples=50)
+    assert (other.mean, other.low, other.high) == pytest.approx(
+        (factor * found.mean + 1, factor * found.low + 1, factor * found.high + 1)
+    )
+    one_way, back = (paired_difference(*pair, images, resamples=50) for pair in ((first, second), (second, first)))
+    assert (one_way.mean, one_way.low, one_way.high) == pytest.approx((-back.mean, -back.high, -back.low))

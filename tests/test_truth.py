@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,8 @@ WITHOUT_BBOX = document({"id": 1, "image_id": 7, "category_id": 5})
         (document(annotation(1, 99, 5, [1, 2, 3, 4])), "(KeyError: 99)"),
         (document(annotation(1, 7, 99, [1, 2, 3, 4])), "(KeyError: 99)"),
         (document({"image_id": 7, "category_id": 5, "bbox": [1, 2, 3, 4]}), "(KeyError: 'id')"),
+        (document(annotation(1, 7, 5, [1, 2, 10**400, 4])), "(OverflowError: "),
+        (document(annotation(1, 7, 5, [1, 2, float("inf"), 4])), "(ValueError: bbox [1, 2, inf, 4]"),
     ],
 )
 def test_read_ground_truth_refuses_what_is_not_coco(written, content: object, message: str) -> None:
@@ -138,6 +141,16 @@ def test_read_ground_truth_refuses_what_cannot_be_read(tmp_path) -> None:
         read_ground_truth(tmp_path / "none.json", NAMES)
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         read_ground_truth(tmp_path, NAMES)
+
+
+def test_read_ground_truth_refuses_what_never_ends(tmp_path) -> None:
+    """A pipe would be waited for; lists within lists would go beyond Python's stack."""
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(ConfigError, match="is a device or pipe"):
+        read_ground_truth(tmp_path / "pipe.json", NAMES)
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match="is not a COCO annotation file .RecursionError"):
+        read_ground_truth(tmp_path / "deep.json", NAMES)
 
 
 def test_read_ground_truth_refuses_other_classes(written) -> None:
