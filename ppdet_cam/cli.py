@@ -156,7 +156,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", action="store_true", help="write report.html as well, a page to look at them all")
     parser.add_argument(
         "--vdl_log_dir",
-        type=_path,
+        type=user_path,
         metavar="FOLDER",
         help="log pictures and numbers into this folder as well, for visualdl --logdir FOLDER",
     )
