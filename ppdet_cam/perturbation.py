@@ -15,6 +15,7 @@ from ppdet_cam.extractors.base import KeptRow
 from ppdet_cam.methods import (
     Levels,
     Needs,
+    Window,
     channel_mask,
     detection_similarity,
     drise,
@@ -24,6 +25,7 @@ from ppdet_cam.methods import (
     occluded,
     occlusion,
     random_masks,
+    shifted,
     windows_over,
 )
 from ppdet_cam.methods.occlusion import CELLS
@@ -103,12 +105,19 @@ def occlusion_map(
     if target.name == DEFAULT_TARGET:
         target = Target(target.name, target.quantity, (_lead,))
     fill = fill_of(frame.image, box_xyxy.tolist())
+
+    def drops(replay: Replay, under: Sequence[Window]) -> np.ndarray:
+        images = (occluded(frame.image, window.cover(frame.original_hw), fill) for window in under)
+        found = progress(replay.scores_of_images(images), total=len(under), what="occluded images")
+        return replay.score() - np.array(list(found))
+
     maps = []
     for replay in replays(detector, frame, forward, kept, target, batch=question.batch):
-        images = (occluded(frame.image, window.cover(frame.original_hw), fill) for window in windows)
-        found = progress(replay.scores_of_images(images), total=len(windows), what="occluded images")
-        drops = replay.score() - np.array(list(found))
-        maps.append(occlusion(windows, drops, image_hw=frame.original_hw))
+        tiled = drops(replay, windows)
+        usual = np.median(tiled) if windows else 0.0
+        finer = shifted(windows, tiled - usual)
+        excess = np.concatenate([tiled, drops(replay, finer)]) - usual
+        maps.append(occlusion([*windows, *finer], excess, image_hw=frame.original_hw))
     shown = [heatmap / heatmap.max() if len(maps) > 1 else heatmap for heatmap in maps if heatmap.any()]
     heatmap = np.maximum.reduce(shown) if shown else np.zeros(frame.original_hw)
     return np.asarray(heatmap, np.float32)

@@ -7,17 +7,17 @@ import math
 import numpy as np
 import pytest
 
-from ppdet_cam.methods import Window, fill_of, margin, occluded, occlusion, windows_over
+from ppdet_cam.methods import Window, fill_of, margin, occluded, occlusion, shifted, windows_over
 
 
 def test_windows_tile_the_box_and_its_surroundings():
-    """A box of 20 x 10 far from the border is widened by 8 on each side: 36 x 26, ten windows of 3.6 along, 7 down."""
+    """A box of 20 x 10 far from the border is widened by 8 on each side: 36 x 26, ten windows of 3.6 along, 8 down."""
     windows = windows_over((100, 50, 120, 60), image_hw=(200, 300), cells=10)
-    assert len(windows) == 10 * 7
-    assert [window.side for window in windows] == pytest.approx([3.6] * 70)
+    assert len(windows) == 10 * 8
+    assert [window.side for window in windows] == pytest.approx([3.6] * 80)
     rows, columns = zip(*(window.centre_yx for window in windows))
     assert min(columns) == pytest.approx(92 + 1.8) and max(columns) == pytest.approx(128 - 1.8)
-    assert min(rows) == pytest.approx(42 + 26 / 14) and max(rows) == pytest.approx(68 - 26 / 14)
+    assert min(rows) == pytest.approx(42 + 26 / 16) and max(rows) == pytest.approx(68 - 26 / 16)
 
 
 def test_windows_stay_in_the_image_and_there_are_none_outside():
@@ -39,24 +39,48 @@ def test_margin_is_the_lead_over_the_best_other_class():
     assert math.isfinite(margin(np.array([1.0, 0.0]), 0))
 
 
-def test_map_is_the_squared_excess_over_the_median():
-    """Drops 1, 1, 4 have median 1 and excess 0, 0, 3: the third window gets 9, and nothing else is left."""
-    windows = [Window((0.5, column + 0.5), 1.0) for column in range(3)]
-    assert occlusion(windows, np.array([1.0, 1.0, 4.0]), image_hw=(1, 3)) == pytest.approx(np.array([[0, 0, 9]]))
+def test_map_is_the_least_excess_of_the_windows_over_a_place():
+    """Windows of 16 pixels, half of it apart, with excess 2, 3 and -1: least 2, 2, 0, 0 over their parts, cubed."""
+    windows = [Window((8.0, column), 16.0) for column in (8.0, 16.0, 24.0)]
+    heatmap = occlusion(windows, np.array([2.0, 3.0, -1.0]), image_hw=(16, 40))
+    assert heatmap[8, [2, 10, 22, 28, 36]] == pytest.approx([8, 8, 0, 0, 0], abs=0.1)
 
 
-def test_map_keeps_each_windows_amount_at_the_border():
-    """A window that hangs over the border still counts in full: its tent sums to 1 within the image."""
-    windows = [Window((0.0, 0.0), 4.0), Window((8.0, 8.0), 4.0)]
-    heatmap = occlusion(windows, np.array([3.0, 1.0]), image_hw=(16, 16))
-    assert heatmap.sum() == pytest.approx(1.0)  # (3 - 2)^2
+def test_map_is_smoothed_by_an_eighth_of_a_window():
+    """A step from 8 to 0 is half as high at the edge, and none is left a window away."""
+    heatmap = occlusion([Window((8.0, 8.0), 16.0)], np.array([2.0]), image_hw=(16, 40))
+    assert heatmap[8, 15] + heatmap[8, 16] == pytest.approx(8.0, abs=0.01)
+    assert heatmap[8, 32:].max() < 1e-6
 
 
-def test_map_of_equal_or_no_drops_is_blank():
+def test_windows_leave_no_gap():
+    """Where every window decides alike, every pixel around the box has the same value."""
+    windows = windows_over((100, 50, 123, 57), image_hw=(200, 300))
+    heatmap = occlusion(windows, np.ones(len(windows)), image_hw=(200, 300))
+    assert heatmap[46:61, 96:127].min() == pytest.approx(1.0)
+
+
+def test_map_of_no_excess_or_no_window_is_blank():
     """Where nothing matters more than anything else there is nothing to show."""
     windows = [Window((0.5, 0.5), 1.0), Window((0.5, 1.5), 1.0)]
-    assert not occlusion(windows, np.array([0.7, 0.7]), image_hw=(1, 2)).any()
+    assert not occlusion(windows, np.array([0.0, -0.7]), image_hw=(1, 2)).any()
     assert not occlusion([], np.array([]), image_hw=(1, 2)).any()
+
+
+def test_shifted_windows_lie_around_those_that_decide():
+    """Half a side away in eight directions; where two windows decide, a place between them comes once."""
+    windows = [Window((2.0, 2.0), 4.0), Window((2.0, 6.0), 4.0), Window((2.0, 10.0), 4.0)]
+    around = {window.centre_yx for window in shifted(windows, np.array([0.9, 0.1, 0.2]))}
+    assert around == {(y, x) for y in (0.0, 2.0, 4.0) for x in (0.0, 2.0, 4.0)} - {(2.0, 2.0)}
+    both = [window.centre_yx for window in shifted(windows, np.array([0.9, 0.9, 0.0]))]
+    assert len(both) == len(set(both)) == 3 * 5 - 2
+    assert {window.side for window in shifted(windows, np.array([0.9, 0.1, 0.2]))} == {4.0}
+
+
+def test_no_window_is_shifted_where_none_decides():
+    """Nothing falls, or nothing is there."""
+    assert shifted([Window((2.0, 2.0), 4.0)], np.array([0.0])) == []
+    assert shifted([], np.array([])) == []
 
 
 def test_occluded_image_is_the_fill_where_covered():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ppdet_cam.methods.activation import eigencam
 from ppdet_cam.methods.base import Levels, Method, Needs, method, methods
 from ppdet_cam.methods.gradient import eigengradcam, gradcam, gradcampp, hirescam, layercam, odam, xgradcam
-from ppdet_cam.methods.occlusion import Window, fill_of, margin, occluded, occlusion, windows_over
+from ppdet_cam.methods.occlusion import Window, fill_of, margin, occluded, occlusion, shifted, windows_over
 from ppdet_cam.methods.perturbation import (
     ablationcam,
     channel_mask,
@@ -45,6 +45,7 @@ __all__ = [
     "random_mask",
     "random_masks",
     "scorecam",
+    "shifted",
     "windows_over",
     "xgradcam",
 ]

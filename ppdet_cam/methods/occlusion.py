@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from ppdet_cam.methods.base import Levels, Needs, method
 
 CELLS = 10
 WIDENED_BY = 0.4
+DECIDING = 0.25  # of the highest excess
 
 
 @dataclass(frozen=True)
@@ -33,19 +35,21 @@ class Window:
         rows, columns = (np.clip(1.5 - distance, 0.0, 1.0) for distance in along)
         return np.outer(rows, columns).astype(np.float32)
 
-    def tent(self, image_hw: tuple[int, int]) -> np.ndarray:
-        """Returns the window's share of each pixel: a tent over the core and half a side around it, with sum 1 or 0."""
-        along = [self._distance(axis, pixels) for axis, pixels in enumerate(image_hw)]
-        rows, columns = (np.clip(1.0 - distance, 0.0, 1.0) for distance in along)
-        tent = np.outer(rows, columns)
-        return tent / (tent.sum() or 1.0)
+    def core(self, image_hw: tuple[int, int]) -> tuple[slice, slice]:
+        """Returns rows and columns of the pixels whose centres lie in the core."""
+        rows, columns = (np.flatnonzero(self._distance(axis, pixels) <= 0.5) for axis, pixels in enumerate(image_hw))
+        return _span(rows), _span(columns)
 
     def _distance(self, axis: int, pixels: int) -> np.ndarray:
         return np.abs(np.arange(pixels) + 0.5 - self.centre_yx[axis]) / self.side
 
 
+def _span(positions: np.ndarray) -> slice:
+    return slice(int(positions[0]), int(positions[-1]) + 1) if len(positions) else slice(0, 0)
+
+
 def windows_over(box_xyxy: Sequence[float], *, image_hw: tuple[int, int], cells: int = CELLS) -> list[Window]:
-    """Returns square windows side by side over a box and what lies around it, within the image.
+    """Returns square windows over a box and what lies around it, within the image, leaving no gap between them.
 
     Args:
         box_xyxy: left, top, right, bottom in original pixels.
@@ -59,12 +63,34 @@ def windows_over(box_xyxy: Sequence[float], *, image_hw: tuple[int, int], cells:
     if top >= bottom or left >= right:
         return []
     side = max(bottom - top, right - left) / cells
-    down, across = max(1, round((bottom - top) / side)), max(1, round((right - left) / side))
+    down, across = (max(1, math.ceil(length / side - 1e-6)) for length in (bottom - top, right - left))
     return [
         Window((top + (row + 0.5) * (bottom - top) / down, left + (column + 0.5) * (right - left) / across), side)
         for row in range(down)
         for column in range(across)
     ]
+
+
+def shifted(windows: Sequence[Window], excess: np.ndarray) -> list[Window]:
+    """Returns windows half a side away, along one axis or both, from those that decide.
+
+    Args:
+        windows: from `windows_over`.
+        excess: float [N], by how much more than usual the class falls for each; those with at least `DECIDING` of the
+            highest decide.
+    """
+    if not np.any(excess > 0):
+        return []
+    half = windows[0].side / 2
+    places: dict[tuple[int, int], Window] = {}
+    for window, amount in zip(windows, excess):
+        if amount >= DECIDING * excess.max():
+            for down, across in itertools.product((-half, 0.0, half), repeat=2):
+                centre_yx = window.centre_yx[0] + down, window.centre_yx[1] + across
+                key = round(4 * centre_yx[0] / half), round(4 * centre_yx[1] / half)
+                if down or across:
+                    places.setdefault(key, Window(centre_yx, window.side))
+    return list(places.values())
 
 
 @method(
@@ -73,37 +99,40 @@ def windows_over(box_xyxy: Sequence[float], *, image_hw: tuple[int, int], cells:
     levels=Levels.NONE,
     reference="this project's own, after Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, "
     "ECCV 2014, section 4.2",
-    cost="some 100 forward passes of the detector",
+    cost="some 150 forward passes of the detector",
 )
-def occlusion(windows: Sequence[Window], drops: np.ndarray, *, image_hw: tuple[int, int]) -> np.ndarray:
-    """Returns the map of the places that a box's class cannot do without: sum_n excess_n^2 tent_n.
+def occlusion(windows: Sequence[Window], excess: np.ndarray, *, image_hw: tuple[int, int]) -> np.ndarray:
+    """Returns the map of the places that a box's class cannot do without.
 
-    A window's excess is by how much the class falls when the window is occluded, less the median over the windows, cut
-    at 0: what any occlusion costs counts for nothing. The square lets the map rest on the few windows that decide.
+    A pixel's value is the least excess among the windows over it, to the third power: a place counts if no window can
+    cover it without the class falling, and the power lets the map rest on the few places that decide. It is smoothed by
+    an eighth of a window's side.
 
     Deviations from Zeiler and Fergus, who slide a gray square over the image and draw the class probability: the
-    windows tile the box and its surroundings only, the fill is the blurred image (`fill_of`), what falls is the lead
-    over the best other class (`margin`), and the result is the excess squared.
+    windows tile the box and its surroundings only, and again half a side away from where they decide; the fill is the
+    blurred image (`fill_of`); what falls is the lead over the best other class (`margin`); what any occlusion costs
+    counts for nothing; and windows are intersected.
 
     Args:
-        windows: from `windows_over`.
-        drops: float [N], one per window.
+        windows: from `windows_over` and `shifted`.
+        excess: float [N], by how much more than usual the class falls when each is occluded; below 0 counts as 0.
         image_hw: height and width of the image.
 
     Returns:
         float64 [H, W], >= 0, original pixels.
 
     Example:
-        >>> windows = [Window((0.5, 0.5), 1.0), Window((0.5, 1.5), 1.0), Window((0.5, 2.5), 1.0)]
-        >>> occlusion(windows, np.array([0.1, 2.1, 0.1]), image_hw=(1, 3))
-        array([[0., 4., 0.]])
+        >>> windows = [Window((0.5, 1.0), 2.0), Window((0.5, 2.0), 2.0)]
+        >>> occlusion(windows, np.array([2.0, 1.0]), image_hw=(1, 3)).round(2)
+        array([[8., 1., 1.]])
     """
-    heatmap = np.zeros(image_hw)
-    excess = (drops - np.median(drops)).clip(min=0.0) if len(drops) else drops
+    least = np.full(image_hw, np.inf)
     for window, amount in zip(windows, excess):
-        if amount > 0:
-            heatmap += amount**2 * window.tent(image_hw)
-    return heatmap
+        core = window.core(image_hw)
+        least[core] = np.minimum(least[core], max(0.0, float(amount)))
+    least[~np.isfinite(least)] = 0.0
+    deviation = windows[0].side / 8 if windows else 0.0
+    return np.asarray(ndimage.gaussian_filter(least**3, deviation, mode="nearest"), np.float64)
 
 
 def occluded(image: np.ndarray, cover: np.ndarray, fill: np.ndarray) -> np.ndarray:
