@@ -64,7 +64,7 @@ class Part:
 
 
 PARTS = (
-    Part("usual", "Methods of at most one backward pass, and occlusion", (*usual_methods(), "occlusion"), 8, (ALL,)),
+    Part("usual", "Methods of at most one backward pass, and occlusion", (*usual_methods(), "occlusion"), 6, (ALL,)),
     Part("all", "All methods", tuple(methods.names()), 2, COLUMNS),
 )
 

@@ -22,7 +22,7 @@ from ppdet_cam.locks import ARE_KEPT, is_taken, take
 from ppdet_cam.many import Bar, NoBar, explain_many
 from ppdet_cam.merging import Failure, Tally
 from ppdet_cam.perturbation import Progress, silent
-from ppdet_cam.resume import REPORT_FILE, find_earlier_run, is_single, remove_run
+from ppdet_cam.resume import REPORT_FILE, find_earlier_run, is_single, read_lines, remove_run
 from ppdet_cam.session import Session, open_session
 from ppdet_cam.sharding import Rank, rank_of
 from ppdet_cam.structures import Explanation, Frame, MapStatus
@@ -103,8 +103,8 @@ def _explain_single(config: RunConfig, progress: Progress) -> Result:
     started = time.perf_counter()
     (path,) = config.inputs.images
     check_output_folder(config.cam_out)
-    _check_may_replace(config)
     frame = read_image(path)
+    _check_may_replace(config, frame)
     image = ImageFile(str(frame.path), "")
     session = open_session(config, [image], progress=progress)
     record = _explain_image(config, session, image, frame)
@@ -171,13 +171,26 @@ def _warn_if_blank(explanation: Explanation) -> None:
         )
 
 
-def _check_may_replace(config: RunConfig) -> None:
-    """Raises OutputError when a single image's files cannot take the place of what is in the output folder."""
-    earlier = find_earlier_run(config.cam_out)
-    if earlier is not None and not is_single(config.cam_out) and not config.overwrite:
-        raise OutputError(
-            f"{config.cam_out} holds a run over several images. --overwrite replaces it; or choose another --cam_out"
-        )
+def _check_may_replace(config: RunConfig, frame: Frame) -> None:
+    """Raises OutputError when an image's files cannot take the place of what is in the output folder.
+
+    An earlier run of the same image makes room for this one: asking otherwise about an image is what one does all day.
+    """
+    if find_earlier_run(config.cam_out) is None or config.overwrite:
+        return
+    others = "several images"
+    if is_single(config.cam_out):
+        earlier = [line.record.get("path") for line in read_lines(config.cam_out)]
+        if not earlier or earlier[0] is None or _is_same_image(str(earlier[0]), frame):
+            return
+        others = f"another image, {earlier[0]}"
+    raise OutputError(
+        f"{config.cam_out} holds a run over {others}. --overwrite replaces it; or choose another --cam_out"
+    )
+
+
+def _is_same_image(path: str, frame: Frame) -> bool:
+    return path == str(frame.path) or (frame.path is not None and _is_same_file(Path(path), frame.path))
 
 
 @contextlib.contextmanager

@@ -209,6 +209,19 @@ def test_second_run_replaces_the_first_and_nothing_else(command):
     assert {name: kept[name] for name in foreign} == foreign
 
 
+def test_a_run_of_another_image_is_not_replaced_unasked(command):
+    """It is refused, whatever was there stays, and --overwrite replaces it."""
+    command.explain("--draw_threshold", "0.7")
+    before = contents(command.cam_out)
+    other = ROOT / "demo" / "cat.jpg"
+    message = command.refused(command.explain("--draw_threshold", "0.7", image=other))
+    assert f"holds a run over another image, {PHOTO}" in message and "--overwrite" in message
+    assert contents(command.cam_out) == before
+    assert command.explain("--draw_threshold", "0.7", "--overwrite", image=other).code == 0
+    assert command.image_record()["path"] == str(other)
+    assert command.pictures() == {box["files"]["overlay"] for box in command.image_record()["boxes"]}
+
+
 def test_image_may_lie_in_the_output_folder(command):
     """The photograph itself is no picture of an earlier run, and stays."""
     command.cam_out.mkdir()
