@@ -58,11 +58,18 @@ def part_file(rank: Rank) -> str:
 
 
 def part_files(cam_out: Path) -> list[Path]:
-    """Returns all files in an output folder that hold lines of images."""
+    """Returns all files in an output folder that hold lines of images.
+
+    Raises:
+        OutputError: the folder is there and cannot be listed.
+    """
     try:
         return sorted(cam_out / name for name in os.listdir(cam_out) if _PART_FILE.fullmatch(name))
-    except OSError:
-        return []
+    except OSError as error:
+        if not os.path.isdir(cam_out):
+            return []
+        # an earlier run may be there, and must not be taken for none
+        raise OutputError(f"cannot list {cam_out}: {error.strerror}. Choose another --cam_out") from error
 
 
 def read_lines(cam_out: Path) -> Iterator[Line]:
