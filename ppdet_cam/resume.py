@@ -73,15 +73,22 @@ def part_files(cam_out: Path) -> list[Path]:
 
 
 def read_lines(cam_out: Path) -> Iterator[Line]:
-    """Yields all lines of images in an output folder; a line that is cut off is left out."""
+    """Yields all lines of images in an output folder; a line that is cut off is left out.
+
+    Raises:
+        OutputError: they are there and cannot be read.
+    """
     for part in part_files(cam_out):
         offset = 0
-        with part.open("rb") as lines:
-            for line in lines:
-                record = decode_line(line)
-                if record is not None:
-                    yield Line(part, offset, record)
-                offset += len(line)
+        try:
+            with part.open("rb") as lines:
+                for line in lines:
+                    record = decode_line(line)
+                    if record is not None:
+                        yield Line(part, offset, record)
+                    offset += len(line)
+        except OSError as error:
+            raise OutputError(f"cannot read {part}: {error.strerror}. Choose another --cam_out") from error
 
 
 def find_earlier_run(cam_out: Path) -> EarlierRun | None:
