@@ -81,7 +81,7 @@ def test_judge_accepts_what_is_right(here):
         (Outcome(2, "half", ERROR_LINE, 0.1), "something on stdout"),
         (Outcome(2, "", f"x.py:1: UserWarning: old\n{ERROR_LINE}", 0.1), "a Python warning"),
         (Outcome(2, "", f"{ERROR_LINE[:-1]}{'x' * 5000}", 0.1), "an endless error line"),
-        (Outcome(130, "", "", 41.0, is_late=True), "it took 41 s"),
+        (Outcome(130, "", "", 121.0, is_late=True), "it took 121 s"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -18,7 +18,7 @@ MODELS = ("blazeface",) * 8 + ("ssd", "ppyoloe", "ppyolo_tiny", "retinanet", "fa
 
 # as YAML writes them
 VALUES = (
-    "null true false 0 1 -1 2 3 7 100 3000 1000000000000 9223372036854775808 -2147483648 0.0 -0.5 1.0e-30 1.0e+30 "
+    "null true false 0 1 -1 2 3 7 20 3000 1000000000000 9223372036854775808 -2147483648 0.0 -0.5 1.0e-30 1.0e+30 "
     ".nan .inf '' abc 'None' '0' ../x [] {} [0] [[]] [null] BlazeNet "
     "MatrixNMS 2001-01-01 0x1F 1_000 yes ~ '\\u0000' !Unknown !Unknown{} !!binary"
 ).split(" ")
