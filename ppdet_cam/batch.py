@@ -107,13 +107,9 @@ def _explain_single(config: RunConfig, progress: Progress) -> Result:
     _check_may_replace(config, frame)
     image = ImageFile(str(frame.path), "")
     session = open_session(config, [image], progress=progress)
-    record = _explain_image(config, session, image, frame)
-    tally = Tally()
-    tally.add(record)
-    document = {**session.document, "totals": tally.totals(seconds=time.perf_counter() - started)}
-    write_atomically(config.cam_out / RUN_FILE, encode_document(document))
+    record, document = _explain_image(config, session, image, frame, started=started)
     _show(config)
-    return Result(tally.totals(seconds=time.perf_counter() - started), document, record)
+    return Result(document["totals"], document, record)  # type: ignore[arg-type]
 
 
 def _show(config: RunConfig) -> None:
@@ -136,9 +132,11 @@ def _check_may_show(config: RunConfig) -> None:
         check_vdl_log(config.vdl_log_dir, config.cam_out)
 
 
-def _explain_image(config: RunConfig, session: Session, image: ImageFile, frame: Frame) -> dict[str, object]:
-    """Writes one image's files and its line of `images.jsonl` in the place of an earlier run's."""
-    cam_out, started = config.cam_out, time.perf_counter()
+def _explain_image(
+    config: RunConfig, session: Session, image: ImageFile, frame: Frame, *, started: float
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Writes one image's files in the place of an earlier run's; returns its line and the content of `run.json`."""
+    cam_out, begun = config.cam_out, time.perf_counter()
     annotated = session.truth.of(image) if session.truth else None
     stream = session.explainer.stream(
         frame,
@@ -153,14 +151,18 @@ def _explain_image(config: RunConfig, session: Session, image: ImageFile, frame:
                 path=image.path,
                 name=image.name,
                 folder=staged,
-                started=started,
+                started=begun,
                 annotated=annotated,
                 noticed=_warn_if_blank,
             )
             record = draft.record()
+        tally = Tally()
+        tally.add(record)
+        document = {**session.document, "totals": tally.totals(seconds=time.perf_counter() - started)}
         write_atomically(staged / IMAGES_FILE, encode_line(record))
+        write_atomically(staged / RUN_FILE, encode_document(document))
         _replace_earlier_run(cam_out, staged, files_of(record), spared=frame.path)
-    return record
+    return record, document
 
 
 def _warn_if_blank(explanation: Explanation) -> None:
@@ -246,7 +248,7 @@ def _replace_earlier_run(cam_out: Path, staged: Path, files: Sequence[str], *, s
 
     Args:
         cam_out: the folder of both runs.
-        staged: holds the files and `images.jsonl`.
+        staged: holds the files, `images.jsonl` and `run.json`.
         files: names of this run's files.
         spared: the image that was explained, which may lie in `cam_out`.
 
@@ -266,7 +268,7 @@ def _replace_earlier_run(cam_out: Path, staged: Path, files: Sequence[str], *, s
             remove_run(cam_out)
         for name in [RUN_FILE, *_stale_report(cam_out), *sorted(earlier.difference(files))]:
             (cam_out / name).unlink(missing_ok=True)
-        for name in [IMAGES_FILE, *files]:
+        for name in [IMAGES_FILE, *files, RUN_FILE]:
             (staged / name).replace(cam_out / name)
     except OSError as error:
         raise OutputError(

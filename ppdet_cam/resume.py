@@ -58,23 +58,37 @@ def part_file(rank: Rank) -> str:
 
 
 def part_files(cam_out: Path) -> list[Path]:
-    """Returns all files in an output folder that hold lines of images."""
+    """Returns all files in an output folder that hold lines of images.
+
+    Raises:
+        OutputError: the folder is there and cannot be listed.
+    """
     try:
         return sorted(cam_out / name for name in os.listdir(cam_out) if _PART_FILE.fullmatch(name))
-    except OSError:
-        return []
+    except OSError as error:
+        if not os.path.isdir(cam_out):
+            return []
+        # an earlier run may be there, and must not be taken for none
+        raise OutputError(f"cannot list {cam_out}: {error.strerror}. Choose another --cam_out") from error
 
 
 def read_lines(cam_out: Path) -> Iterator[Line]:
-    """Yields all lines of images in an output folder; a line that is cut off is left out."""
+    """Yields all lines of images in an output folder; a line that is cut off is left out.
+
+    Raises:
+        OutputError: they are there and cannot be read.
+    """
     for part in part_files(cam_out):
         offset = 0
-        with part.open("rb") as lines:
-            for line in lines:
-                record = decode_line(line)
-                if record is not None:
-                    yield Line(part, offset, record)
-                offset += len(line)
+        try:
+            with part.open("rb") as lines:
+                for line in lines:
+                    record = decode_line(line)
+                    if record is not None:
+                        yield Line(part, offset, record)
+                    offset += len(line)
+        except OSError as error:
+            raise OutputError(f"cannot read {part}: {error.strerror}. Choose another --cam_out") from error
 
 
 def find_earlier_run(cam_out: Path) -> EarlierRun | None:

@@ -216,6 +216,8 @@ def _check_is_config_file(path: Path) -> None:
         raise ConfigError(f"config file {path} does not exist{_closest_file(path)}{suffix_hint}")
     if suffix_hint:
         raise ConfigError(f"config file {path} is not a config{suffix_hint}")
+    if not os.path.isfile(path):
+        raise ConfigError(f"config file {path} is a device or pipe, which is not waited for; save the config to a file")
 
 
 def _closest_file(path: Path) -> str:

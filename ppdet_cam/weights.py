@@ -310,15 +310,15 @@ class _DtypeDraft:
     __slots__ = ("byte_order", "code")
 
     def __init__(self, code: object, *_flags: object) -> None:
-        match = re.fullmatch(r"([<>=|]?)(b1|[iufc][0-9]{1,2})", code) if isinstance(code, str) else None
+        match = re.fullmatch(r"([<>=|]?)(b1|[iuf][0-9]{1,2})", code) if isinstance(code, str) else None
         if not match:
-            raise pickle.UnpicklingError(f"an array of type {code!r}; only numbers are read")
+            raise pickle.UnpicklingError(f"an array of type {code!r}; only real numbers are read")
         self.byte_order, self.code = match[1], match[2]
 
     def __setstate__(self, state: Sequence[object]) -> None:
         _version, byte_order, *structure = state
         if byte_order not in ("<", ">", "=", "|") or any(part is not None for part in structure[:3]):
-            raise pickle.UnpicklingError("an array of a structured type; only numbers are read")
+            raise pickle.UnpicklingError("an array of a structured type; only real numbers are read")
         self.byte_order = str(byte_order)
 
     def dtype(self) -> np.dtype:

@@ -21,7 +21,6 @@ from runs import BLAZEFACE, PHOTO, SSD, contents
 import ppdet_cam
 from ppdet_cam import Explainer, batch, terminal
 from ppdet_cam.config import DEFAULT_METHOD
-from ppdet_cam.errors import OutputError
 from ppdet_cam.structures import MapStatus
 from ppdet_cam.writers.manifest import SCHEMA_VERSION
 from ppdet_cam.writers.pictures import Output
@@ -141,16 +140,16 @@ def test_run_json_says_what_was_run(command, on_cpu):
 
 
 def test_run_json_is_written_when_everything_else_is_there(command, monkeypatch):
-    """At the moment when `run.json` is written, all pictures and `images.jsonl` are in their places."""
-    write = batch.write_atomically
+    """At the moment when `run.json` comes to its place, all pictures and `images.jsonl` are in theirs."""
+    move = Path.replace
     seen = []
 
-    def note(path: Path, content: bytes) -> None:
+    def note(path: Path, target: Path) -> Path:
         if path.name == "run.json":
-            seen.append(sorted(contents(command.cam_out)))
-        write(path, content)
+            seen.append(sorted(name for name in contents(command.cam_out) if not name.startswith(".cam-")))
+        return move(path, target)
 
-    monkeypatch.setattr(batch, "write_atomically", note)
+    monkeypatch.setattr(Path, "replace", note)
     command.explain()
     everything = sorted(contents(command.cam_out))
     assert seen == [[name for name in everything if name != "run.json"]]
@@ -159,13 +158,16 @@ def test_run_json_is_written_when_everything_else_is_there(command, monkeypatch)
 
 def test_run_that_dies_before_run_json_is_tidied_up_by_the_next(command, monkeypatch):
     """A run without `run.json` is visibly unfinished, and a later run replaces its pictures like any other's."""
+    move = Path.replace
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name == "run.json":
+            raise OSError(5, "Input/output error", str(path))
+        return move(path, target)
+
     with monkeypatch.context() as patch:
-
-        def fail(_record: object) -> bytes:
-            raise OutputError("the disk is full")
-
-        patch.setattr(batch, "encode_document", fail)
-        assert command.refused(command.explain()) == "the disk is full"
+        patch.setattr(Path, "replace", fail)
+        assert "cannot replace the earlier run in cam_out: Input/output error" in command.refused(command.explain())
     unfinished = command.pictures()
     assert unfinished and not (command.cam_out / "run.json").exists()
     assert command.explain("--draw_threshold", "0.7").code == 0

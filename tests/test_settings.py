@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -268,6 +269,13 @@ def test_read_settings_refuses_other_encodings(tmp_path: Path) -> None:
         read_settings(path)
     path.write_bytes(b"\xef\xbb\xbfname: x\n")
     assert read_settings(path)["name"] == "x"
+
+
+def test_read_settings_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
+    """A pipe under a config's name is refused at once."""
+    os.mkfifo(tmp_path / "pipe.yml")
+    with pytest.raises(ConfigError, match="is a device or pipe"):
+        read_settings(tmp_path / "pipe.yml")
 
 
 def test_read_settings_helps_to_find_the_file(tmp_path: Path) -> None:

@@ -1,0 +1,166 @@
+"""What has to hold after every command line, whatever it was given."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+import cv2
+import numpy as np
+
+from fuzzing.running import Outcome
+from fuzzing.world import Snapshot, is_folder, snapshot
+from ppdet_cam.cli import build_parser
+from ppdet_cam.errors import PpdetCamError
+from ppdet_cam.writers.manifest import files_of
+
+ERROR = "cam_ppdet: error: "
+LONGEST_ERROR = 4000  # characters
+DONE, WRONG_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
+LISTINGS = ("-h", "--help", "--version", "--list_layers", "--list_methods", "--list_targets")
+RUN_FILES = re.compile(r"(run|run\.partial)\.json|images(\.[0-9]+)?\.jsonl|report\.html")
+
+
+def faults(arguments: Sequence[str], outcome: Outcome, *, before: Snapshot, case: Path, here: Path) -> list[str]:
+    """Returns what should not have happened, nothing when all is well.
+
+    Args:
+        arguments: the command line.
+        outcome: what came of it.
+        before: of the case's folder, before the command ran.
+        case: everything that the command may see lies in it.
+        here: the command's current folder.
+    """
+    after = snapshot(case)
+    found = list(_printed(outcome))
+    cam_out = _output_folder(arguments, here)
+    if outcome.code == WRONG_INPUT or cam_out is None or any(word in LISTINGS for word in arguments):
+        return found + _changes(before, after)
+    inside = f"{cam_out.relative_to(case)}/".removeprefix("./")
+    found += _changes(
+        {name: kind for name, kind in before.items() if not name.startswith(inside)},
+        {name: kind for name, kind in after.items() if not name.startswith(inside) and not _is_above(name, inside)},
+        above={name for name in before if _is_above(name, inside)},
+    )
+    found += _output(
+        cam_out,
+        outcome.code,
+        {name.removeprefix(inside): kind for name, kind in before.items() if name.startswith(inside)},
+        {name.removeprefix(inside): kind for name, kind in after.items() if name.startswith(inside)},
+        is_shard=any(word.startswith("--shard") for word in arguments),
+    )
+    return found
+
+
+def _is_above(name: str, inside: str) -> bool:
+    return inside.startswith(f"{name}/")
+
+
+def _printed(outcome: Outcome) -> Iterator[str]:
+    if outcome.is_late:
+        yield f"it took {outcome.seconds:.0f} s and was interrupted"
+    if outcome.escaped:
+        yield f"main raised: {outcome.escaped}"
+    elif outcome.code not in (DONE, WRONG_INPUT, SOME_FAILED, INTERRUPTED):
+        yield f"exit code {outcome.code}"
+    if "Traceback" in outcome.err:
+        yield "a traceback on stderr"
+    lines = outcome.err.splitlines()
+    errors = [line for line in lines if line.startswith(ERROR)]
+    if len(errors) != (outcome.code == WRONG_INPUT):
+        yield f"{len(errors)} error lines with exit code {outcome.code}"
+    if any(len(line) > LONGEST_ERROR for line in errors):
+        yield "an endless error line"
+    if outcome.code == WRONG_INPUT and outcome.out:
+        yield "something on stdout beside an error"
+    if outcome.code == DONE and not outcome.out:
+        yield "nothing on stdout"
+    if outcome.code == SOME_FAILED and not any(line.startswith("cam_ppdet: failed: ") for line in lines):
+        yield "exit code 3 without a failure"
+    if any("Warning:" in line for line in lines):
+        yield "a Python warning on stderr"
+
+
+def _output_folder(arguments: Sequence[str], here: Path) -> Path | None:
+    """Returns where the command was to write, None when the command line does not say."""
+    try:
+        options, _ = build_parser().parse_known_args([word for word in arguments if word not in LISTINGS])
+    except PpdetCamError:
+        return None
+    return Path(os.path.realpath(here / options.cam_out))  # Path.resolve raises for a link to itself
+
+
+def _changes(before: Snapshot, after: Snapshot, *, above: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]
+    names = sorted({*before, *after} - above)
+    return [
+        f"{name} was {before.get(name)}, is {after.get(name)}" for name in names if before.get(name) != after.get(name)
+    ]
+
+
+def _output(folder: Path, code: int | None, before: Snapshot, after: Snapshot, *, is_shard: bool) -> Iterator[str]:
+    """Yields what is wrong in the output folder of a run that was not refused."""
+    records = [record for part in folder.glob("images*.jsonl") for record in _lines(part)]
+    listed = {file for record in records for file in files_of(record)}
+    earlier = {name for name in before if RUN_FILES.fullmatch(name)}
+    for name, kind in before.items():
+        # an earlier run's files may go; those beside it may not
+        if after.get(name) != kind and not earlier and not is_folder(kind):
+            yield f"{name}, which was there, was {kind}, is {after.get(name)}"
+    is_done = code in (DONE, SOME_FAILED)
+    goes_on = not is_done or (is_shard and "run.json" not in after)
+    folders = {str(parent) for name in (*listed, *before) for parent in PurePosixPath(name).parents}
+    for name, kind in after.items():
+        known = name in listed or name in before or RUN_FILES.fullmatch(name) or (is_folder(kind) and name in folders)
+        if not known and not (goes_on and name.split("/")[0] == ".cam"):
+            yield f"{name} is there and not listed"
+    if not is_done:
+        return
+    if not goes_on:
+        if "run.json" not in after or "run.partial.json" in after:
+            yield "run.json is not there, or run.partial.json still is"
+        else:
+            yield from _totals(_parsed((folder / "run.json").read_text("utf-8")), records)
+    for name in sorted(listed):
+        if (reason := _undecodable(folder / name)) is not None:
+            yield f"{name} is listed and {reason}"
+
+
+def _totals(document: object, records: list[dict[str, object]]) -> Iterator[str]:
+    totals = document["totals"] if isinstance(document, dict) else {}
+    failed = sum(record["status"] == "failed" for record in records)
+    if (totals.get("images"), totals.get("failed")) != (len(records), failed):
+        yield f"totals {totals} of {len(records)} lines, {failed} of them failed"
+
+
+def _lines(part: Path) -> list[dict[str, object]]:
+    return [_parsed(line) for line in part.read_text("utf-8").split("\n")[:-1]]  # type: ignore[misc]
+
+
+def _parsed(text: str) -> object:
+    """Returns what JSON says; other readers than Python's know no NaN."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} in JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def _undecodable(path: Path) -> str | None:
+    """Returns why a file of a run cannot be read, None when it can."""
+    try:
+        if path.suffix == ".npz":
+            with np.load(path) as arrays:
+                bad = [
+                    name
+                    for name in arrays.files
+                    if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all()
+                ]
+            return f"holds {bad} that are not finite" if bad else None
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {error}"
+    return "is no picture" if cv2.imdecode(content, cv2.IMREAD_UNCHANGED) is None else None
