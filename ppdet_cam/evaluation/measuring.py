@@ -11,6 +11,7 @@ import numpy as np
 
 from ppdet_cam.config import Question
 from ppdet_cam.detector import Detector
+from ppdet_cam.errors import WeightsError
 from ppdet_cam.evaluation.shipped_tool import NAME as SHIPPED_TOOL
 from ppdet_cam.evaluation.shipped_tool import shipped_level, shipped_map
 from ppdet_cam.evaluation.values import ImageMeasurement, Measured, Place, Sanity
@@ -244,7 +245,10 @@ class _Image:
         crops = [_sanity_crop(box.detection, self._frame.original_hw) for box in boxes]
 
         def maps(question: Question) -> list[np.ndarray]:
-            found = self._explainer.maps_at(self._frame, places, question=question)
+            try:
+                found = list(self._explainer.maps_at(self._frame, places, question=question))
+            except WeightsError:  # a random model may give boxes that are no numbers: then there is no map either
+                found = [np.zeros(self._frame.original_hw, np.float32) for _ in places]
             return [heatmap[crop] for heatmap, crop in zip(found, crops)]
 
         before = [maps(question) for question in asked]
