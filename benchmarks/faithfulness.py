@@ -64,8 +64,8 @@ class Part:
 
 
 PARTS = (
-    Part("usual", "Methods of at most one backward pass, and occlusion", (*usual_methods(), "occlusion"), 6, (ALL,)),
-    Part("all", "All methods", tuple(methods.names()), 2, COLUMNS),
+    Part("usual", "Methods of at most one backward pass, and occlusion", (*usual_methods(), "occlusion"), 5, (ALL,)),
+    Part("all", "All methods", tuple(methods.names()), 1, COLUMNS),
 )
 
 
