@@ -631,7 +631,7 @@ def test_explained_picture_of_an_earlier_run_is_kept(command):
     """The image of this run is not removed, though an earlier run into the same folder made it."""
     command.explain()
     picture = (command.cam_out / "0.jpg").read_bytes()
-    assert command.explain("--draw_threshold", "1", image="cam_out/0.jpg").code == 0
+    assert command.explain("--draw_threshold", "1", "--overwrite", image="cam_out/0.jpg").code == 0
     assert command.pictures() == {"0.jpg"}
     assert (command.cam_out / "0.jpg").read_bytes() == picture
 
@@ -655,7 +655,7 @@ def test_run_of_schema_1_makes_room(command):
     (command.cam_out / "77.jpg").write_bytes(b"old")
     (command.cam_out / "images.jsonl").write_text('{"path": "a.jpg", "status": "ok", "boxes": [{"file": "77.jpg"}]}\n')
     (command.cam_out / "run.json").write_text('{"schema_version": 1}')
-    assert command.explain().code == 0
+    assert command.explain("--overwrite").code == 0
     assert "77.jpg" not in command.pictures()
 
 
