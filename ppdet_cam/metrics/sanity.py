@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from ppdet_cam.metrics.regions import MetricError, checked_heatmap
 
@@ -37,7 +37,13 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
     constant = [float(np.ptp(values)) == 0 for values in (first, second)]
     if any(constant):
         return 1.0 if all(constant) else 0.0
-    return float(np.clip(stats.spearmanr(first.ravel(), second.ravel())[0], -1.0, 1.0))
+    return float(np.clip(np.corrcoef(_ranks(first), _ranks(second))[0, 1], -1.0, 1.0))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Returns each value's rank; written out here, as scipy.stats takes 0.3 s to import."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[places.ravel()]
 
 
 def map_ssim(first: np.ndarray, second: np.ndarray) -> float:
