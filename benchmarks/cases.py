@@ -88,4 +88,6 @@ def prepare_weights(name: str, folder: str) -> None:
     detector, _ = build_detector(case.config)
     seed_detector(detector, read_image(case.image), boxes=SEEDED_BOXES)
     path.parent.mkdir(parents=True, exist_ok=True)
-    paddle.save(detector.model.state_dict(), str(path))
+    unfinished = path.with_name(f"unfinished_{path.name}")
+    paddle.save(detector.model.state_dict(), str(unfinished))
+    unfinished.replace(path)

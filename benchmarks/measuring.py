@@ -1,4 +1,8 @@
-"""The speed benchmark's measurements, each for one case in a process of its own: values in, plain records out."""
+"""The speed benchmark's measurements, each for one case: values in, plain records out.
+
+paddle and ppdet_cam are imported inside the functions, which run in processes of their own: importing them here would
+set the number of threads of all commands that are measured.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import contextlib
 import copy
 import dataclasses
 import io
+import json
 import os
 import platform
 import subprocess
@@ -13,17 +18,26 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Callable
 
 import numpy as np
 from cases import BACKBONE, CASES, ROI, ROOT, Case
+
+if TYPE_CHECKING:
+    from ppdet_cam import Explainer
+    from ppdet_cam.boxes import Selection
+    from ppdet_cam.config import Question
+    from ppdet_cam.structures import Frame
 
 Record = dict[str, object]
 COMMAND_BOXES = 10
 COMMAND_THRESHOLD = 0.1
 LIGHT_BOXES = 4  # that both tools explain per repeat; a heavy case gets one
-HEAVY_REPEATS = 2
+SIZE_REPEATS = 2
 GEMM = 1024
+CONVOLUTION = (192, 40)  # channels, and cells on each side
 
 
 def machine() -> Record:
@@ -44,7 +58,35 @@ def machine() -> Record:
         "threads (OMP_NUM_THREADS)": os.environ["OMP_NUM_THREADS"],
         "Python, paddle, numpy": f"{platform.python_version()}, {paddle.__version__}, {np.__version__}",
         **rates,
+        **_convolution_milliseconds(),
     }
+
+
+def _convolution_milliseconds() -> Record:
+    """Returns how long the gradient of one convolution takes paddle, and the windowed one with and without zeros."""
+    from ppdet_cam.compat import paddle
+    from ppdet_cam.convolutions import windowed_gradients
+
+    channels, cells = CONVOLUTION
+    layer = paddle.nn.Conv2D(channels, channels, 3, padding=1)
+    for parameter in layer.parameters():
+        parameter.stop_gradient = True
+    found: Record = {}
+    for who, context, filled in (
+        ("paddle's own", contextlib.nullcontext(), slice(None)),
+        ("windowed, nothing zero", windowed_gradients(layer), slice(None)),
+        ("windowed, one cell", windowed_gradients(layer), slice(20, 21)),
+    ):
+        image = paddle.randn([1, channels, cells, cells])
+        image.stop_gradient = False
+        with context:
+            output = layer(image)
+        given = np.zeros(output.shape, np.float32)
+        given[:, :, filled, filled] = 1
+        gradient = partial(paddle.grad, output, image, paddle.to_tensor(given), retain_graph=True)
+        key = f"gradient of a 3 x 3 convolution, {channels} channels, {cells} x {cells} cells: {who}, ms"
+        found[key] = round(1e3 * min(_seconds(gradient) for _ in range(20)), 2)
+    return found
 
 
 def boxes(name: str, weights_folder: str, repeats: int) -> list[Record]:
@@ -55,7 +97,7 @@ def boxes(name: str, weights_folder: str, repeats: int) -> list[Record]:
     from ppdet_cam.images import read_image
 
     case, records = CASES[name], []
-    weights, frame = case.weights(Path(weights_folder)), read_image(CASES[name].image)
+    weights, frame = case.weights(Path(weights_folder)), read_image(case.image)
     chosen = 1 if case.heavy else LIGHT_BOXES
     for layer, goal in zip(case.layers, case.goals):
         # one backward serves all RoIs: its cost per box is that of the usual number of boxes
@@ -66,15 +108,13 @@ def boxes(name: str, weights_folder: str, repeats: int) -> list[Record]:
         with tempfile.TemporaryDirectory() as out, contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
             old = OldTool(case.config, weights, case.image, layer, Path(out) / "old")
             scores = sorted((d.score for d in explainer.stream(frame).detections), reverse=True)
-            record: Record = {
-                key: [] for key in ("old", "ours", "old_forward", "forward", "plain_forward")
-            }
+            record: Record = {key: [] for key in ("old", "ours", "old_forward", "forward", "plain_forward")}
             counted = _Counted()
-            for turn in range(HEAVY_REPEATS if case.heavy else repeats):
+            for turn in range(repeats):
                 compared = old.run(scores[chosen - 1])
                 record["old"].append(old.box_seconds)
                 record["old_forward"].append(old.forward_seconds)
-                record["plain_forward"].append(_seconds(lambda: explainer.detector.predict(frame)))
+                record["plain_forward"].append(_seconds(partial(explainer.detector.predict, frame)))
                 with counted.counting() if turn == 0 else contextlib.nullcontext():
                     forward, explain, ours_done = _explained(explainer, frame, question)
                     if turn == 0:  # counted, and warm
@@ -100,7 +140,7 @@ def commands(name: str, weights_folder: str, repeats: int) -> list[Record]:
         record: Record = {"case": name, "layer": layer, "goal": case.command_goal, "plain": [], "ours": []}
         memory: dict[str, list[float]] = {"plain": [], "ours": []}
         with tempfile.TemporaryDirectory() as out:
-            for turn in range(HEAVY_REPEATS if case.heavy else repeats):
+            for turn in range(repeats):
                 pictures = Path(out) / f"ours_{turn}"
                 programs = {
                     "plain": _plain(case, weights, str(Path(out) / "plain")),
@@ -155,7 +195,7 @@ def at_pixels(name: str, weights_folder: str, pixels: int) -> Record:
     explainer = Explainer(detector, layers=BACKBONE)
     question = dataclasses.replace(explainer.question, selection=_best(explainer, 1))
     frame = read_image(case.image)
-    turns = [_explained(explainer, frame, question) for _ in range(HEAVY_REPEATS)]
+    turns = [_explained(explainer, frame, question) for _ in range(SIZE_REPEATS)]
     (explanation,) = explainer.stream(frame, question=question).explanations
     own = max(explanation.levels, key=lambda level: level.share)
     return {
@@ -191,7 +231,7 @@ class _Counted:
             convolutions.input_gradient = own
 
 
-def _linear_multiply_adds(explainer: object) -> int:
+def _linear_multiply_adds(explainer: Explainer) -> int:
     """Returns those of an R-CNN's head on one RoI: once forward, once back."""
     from ppdet_cam.compat import paddle
 
@@ -200,11 +240,11 @@ def _linear_multiply_adds(explainer: object) -> int:
     return 2 * sum(int(np.prod(layer.weight.shape)) for layer in layers)
 
 
-def _best(explainer: object, count: int) -> object:
+def _best(explainer: Explainer, count: int) -> Selection:
     return dataclasses.replace(explainer.question.selection, draw_threshold=0.0, top_k=count)
 
 
-def _explained(explainer: object, frame: object, question: object) -> tuple[float, float, int]:
+def _explained(explainer: Explainer, frame: Frame, question: Question) -> tuple[float, float, int]:
     """Returns seconds of the forward pass, of all explanations, and how many those are."""
     started = time.perf_counter()
     stream = explainer.stream(frame, question=question)
@@ -213,7 +253,7 @@ def _explained(explainer: object, frame: object, question: object) -> tuple[floa
     return forward - started, time.perf_counter() - forward, done
 
 
-def _seconds(task: object) -> float:
+def _seconds(task: Callable[[], object]) -> float:
     started = time.perf_counter()
     task()
     return time.perf_counter() - started
@@ -231,8 +271,6 @@ def _ours(case: Case, weights: str, layer: str, out: str) -> list[str]:
 
 
 def _highest_score(pictures: Path) -> float:
-    import json
-
     (line,) = (pictures / "images.jsonl").read_text(encoding="utf-8").splitlines()
     return max(box["score"] for box in json.loads(line)["boxes"]) - 1e-6
 

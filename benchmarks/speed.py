@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -30,7 +31,7 @@ PIXELS, QUICK_PIXELS = (320, 640, 960, 1280), (320, 640)
 COUNT_CASES, PIXEL_CASES = ("blazeface", "ssd", "ppyoloe", "faster_rcnn"), ("ppyoloe", "retinanet")
 
 
-def alone(task: object, *arguments: object) -> object:
+def alone(task: Callable[..., object], *arguments: object) -> object:
     """Returns what a function of a module gives in a fresh process: ppdet's global config outlives a detector."""
     pool = multiprocessing.get_context("spawn").Pool(1)
     try:
@@ -44,9 +45,7 @@ def seconds(values: Iterable[float]) -> str:
     """Returns the median, and the lowest and highest in brackets."""
     ordered = sorted(values)
     digits = 3 if ordered[-1] < 10 else 1
-    middle, low, high = (
-        f"{value:.{digits}f}" for value in (statistics.median(ordered), ordered[0], ordered[-1])
-    )
+    middle, low, high = (f"{value:.{digits}f}" for value in (statistics.median(ordered), ordered[0], ordered[-1]))
     return middle if len(ordered) == 1 else f"{middle} ({low} to {high})"
 
 
@@ -128,10 +127,16 @@ def commands_table(records: Sequence[Record]) -> str:
 def growth_tables(counts: Sequence[Record], pixels: Sequence[Record]) -> str:
     """Returns seconds by number of boxes, and by size of the network's input."""
     by_count = [
-        (of["case"], of["layer"].removeprefix("model."), str(of["boxes"]), seconds(of["forward"]), seconds(of["explain"]),
-         f"{statistics.median(of['explain']) / of['boxes']:.4f}")
+        (
+            of["case"],
+            of["layer"].removeprefix("model."),
+            str(of["boxes"]),
+            seconds(of["forward"]),
+            seconds(of["explain"]),
+            f"{statistics.median(of['explain']) / of['boxes']:.4f}",
+        )
         for of in counts
-    ]  # fmt: skip
+    ]
     by_size = [
         (of["case"], str(of["pixels"]), seconds(of["forward"]), seconds(of["explain"]), f"{of['level_hw']}")
         for of in pixels
@@ -148,12 +153,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES), metavar="CASE")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--repeats", type=int, default=5, help="of everything but the slowest: those are repeated twice")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--heavy_repeats", type=int, default=2, help="where BBoxCAM takes many seconds per box")
     parser.add_argument("--quick", action="store_true", help="two repeats, fewer sizes")
     parser.add_argument("--weights", type=Path, default=Path("demo_out/speed"), help="folder for seeded weights")
     parser.add_argument("--out", type=Path, help="JSON file of all numbers")
     options = parser.parse_args()
-    repeats = 2 if options.quick else options.repeats
+    few, many = (min(options.heavy_repeats, 2), 2) if options.quick else (options.heavy_repeats, options.repeats)
     folder = str(options.weights.absolute())
     cases = [CASES[name] for name in options.cases]
     found: dict[str, object] = {}
@@ -171,10 +177,16 @@ def main() -> None:
         rates = alone(measuring.machine)
         show("machine", rates, machine_table(rates))
     if "boxes" in options.parts:
-        records = [record for case in cases for record in alone(measuring.boxes, case.name, folder, repeats)]
+        records = [
+            record
+            for case in cases
+            for record in alone(measuring.boxes, case.name, folder, few if case.heavy else many)
+        ]
         show("boxes", records, boxes_table(records))
     if "commands" in options.parts:
-        records = [record for case in cases for record in measuring.commands(case.name, folder, repeats)]
+        records = [
+            record for case in cases for record in measuring.commands(case.name, folder, few if case.heavy else many)
+        ]
         show("commands", records, commands_table(records))
     if "growth" in options.parts:
         counts = [

@@ -8,7 +8,15 @@ import numpy as np
 import paddle
 import pytest
 from families import FAMILIES
-from gradient_checks import THRESHOLD, features_of, forward_of, target_of
+from gradient_checks import (
+    THRESHOLD,
+    features_of,
+    forward_of,
+    gradients_of,
+    score_from_backbone,
+    slope,
+    target_of,
+)
 from paddle import nn
 
 from ppdet_cam import detector as detector_module
@@ -133,3 +141,24 @@ def test_detector_has_the_gradients_of_paddle(detector_of, photo, monkeypatch, n
                     assert relative_error(one.gradients, other.gradients) < RELATIVE
                     compared += 1
     assert compared > 0
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "yolov3"])  # whose own operator has no gradient
+def test_all_savings_together_give_the_gradient_of_the_plain_way(detector_of, photo, name):
+    """The score in ppdet's own head of all levels, or of all proposals, differentiated by paddle alone."""
+    detector = detector_of(name)
+    forward, chosen, _ = forward_of(detector, photo)
+    kept = forward.kept[max(chosen, key=lambda box: slope(box.score)).index]
+    (found,) = features_of(forward, kept, target_of(detector))
+    leaves = [paddle.to_tensor(feature.activations[None], stop_gradient=False) for feature in found]
+    if hasattr(detector.model, "bbox_head"):
+        _, rois, count = forward.watch.inputs[detector.model.bbox_head][0][:3]
+        (_, scores), _ = detector.model.bbox_head(detector.model.neck(leaves), rois, count, None)
+        score = scores[kept.row, kept.class_id]
+    else:
+        score = score_from_backbone(detector, leaves, forward, kept)
+    wanted = paddle.grad(score, leaves, allow_unused=True)
+    largest = max(float(gradient.abs().max()) for gradient in wanted if gradient is not None)
+    for given, plain in zip(gradients_of(found), wanted):
+        plain = np.zeros_like(given) if plain is None else plain.numpy()[0]
+        np.testing.assert_allclose(given, plain, atol=RELATIVE * largest, rtol=RELATIVE)
