@@ -20,6 +20,8 @@ from paddle.autograd import PyLayer, PyLayerContext
 
 from ppdet_cam.capture import replaced_methods
 
+# Multiply-adds of a whole gradient below which the look for the window costs more than it saves.
+LEAST = 10_000_000
 SIGNLESS = np.uint32(0x7FFFFFFF)  # all bits of a float32 but the sign: minus zero is zero
 
 
@@ -55,9 +57,10 @@ def _recorded_as_one(layer: nn.Conv2D) -> Callable[[paddle.Tensor], paddle.Tenso
     convolution = _Convolution(layer)
 
     def forward(image: paddle.Tensor) -> paddle.Tensor:
-        if image.stop_gradient or not paddle.is_grad_enabled() or image.dtype != paddle.float32:
-            return convolution.own_forward(image)
-        return _Node.apply(image, convolution)
+        differentiable = paddle.is_grad_enabled() and not image.stop_gradient and image.dtype == paddle.float32
+        if differentiable and convolution.multiply_adds(image) >= LEAST:
+            return _Node.apply(image, convolution)
+        return convolution.own_forward(image)
 
     return forward
 
@@ -68,6 +71,12 @@ class _Convolution:
     def __init__(self, layer: nn.Conv2D) -> None:
         self.own_forward = layer.forward
         self._layer = layer
+
+    def multiply_adds(self, image: paddle.Tensor) -> int:
+        """Returns about how many an output, and a gradient without a window, takes."""
+        down, right = _pair(self._layer._stride)
+        images, _, height, width = image.shape
+        return int(np.prod(self._layer.weight.shape)) * images * (height // down) * (width // right)
 
     @functools.cached_property
     def _taps(self) -> np.ndarray:
