@@ -224,7 +224,10 @@ def _taken(folder: Path) -> Iterator[None]:
     if not ARE_KEPT:
         yield
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder.parent}: {error.strerror}. Choose another --cam_out") from error
     try:
         take(descriptor)
         yield

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import io
 import logging
+import os
 import sys
 import warnings
 
 # paddle 2.6.2 dies with SIGSEGV in inflateReset2 when it is loaded before zlib, and ppdet after it.
 import zlib  # noqa: F401  (imported for its side effect, see above)
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 import numpy as np  # noqa: F401  (the same)
 import requests
 
 from ppdet_cam.errors import PpdetCamError
+from ppdet_cam.threads import available_cores
 
 try:
     import cv2  # noqa: F401  (the same; and a missing libGL is reported here, not from the depth of ppdet)
@@ -31,14 +34,53 @@ except ImportError as error:
         "libGL and glib (Debian: apt-get install libgl1 libglib2.0-0), or use opencv-python-headless"
     ) from error
 
-with warnings.catch_warnings():
+# Paddle takes this to be 1 where nobody says otherwise, and reads it once, when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
+# Paddle's threads are to sleep when they have nothing to do: by default they keep a core busy for another 0.2 s.
+os.environ.setdefault("KMP_BLOCKTIME", "0")
+
+with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # it writes a warning about more than one
     warnings.simplefilter("ignore")  # about a compiler cache, for C++ extensions that nobody builds here
     import paddle
 
 
+# What ppdet imports for tracking only, and what that costs a fifth of the time until a detector can be built.
+DEFERRED = ("sklearn", "pandas")
+
+
+class DeferredModule(ModuleType):
+    """Stands for a module that is imported when something is first asked of it."""
+
+    def __getattr__(self, name: str) -> object:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextlib.contextmanager
+def deferred_imports(names: Sequence[str]) -> Iterator[None]:
+    """Lets modules wait that are imported in the context; whoever imports them afterwards gets them at once.
+
+    One that is imported already, or not installed, is left alone.
+    """
+    waiting = {}
+    for name in names:
+        found = None if name in sys.modules else importlib.util.find_spec(name)
+        if found is not None:
+            waiting[name] = DeferredModule(name)
+            waiting[name].__file__ = found.origin
+    sys.modules.update(waiting)
+    try:
+        yield
+    finally:
+        for name, module in waiting.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+
+
 def _import_ppdet() -> None:
     """Imports ppdet without what it prints, warns and logs about parts that are not used here."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), deferred_imports(DEFERRED):
         warnings.simplefilter("ignore")
         logging.getLogger("matplotlib").setLevel(logging.WARNING)
         importlib.import_module("ppdet.engine")

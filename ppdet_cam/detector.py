@@ -27,6 +27,7 @@ from ppdet_cam.capture import (
     watching,
     without_graph,
 )
+from ppdet_cam.convolutions import windowed_gradients
 from ppdet_cam.device import choose_device
 from ppdet_cam.errors import ConfigError, ImageError, PpdetCamError, UnknownNameError, WeightsError
 from ppdet_cam.extractors import Extractor, families, family_name
@@ -229,6 +230,8 @@ class Detector:
             stack.enter_context(paddle.enable_grad())
             record = stack.enter_context(recording_nms(self.extractor.nms_owner))
             stack.enter_context(self.extractor.boxes_only())
+            if self.device == "cpu":
+                stack.enter_context(windowed_gradients(self.model))
             stack.enter_context(without_graph(self.extractor.graph_free))
             stack.enter_context(without_graph([] if boxes else self.extractor.box_branch))
             capture = stack.enter_context(capturing(dict(layers)))

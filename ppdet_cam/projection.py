@@ -86,8 +86,8 @@ def project(grid_map: np.ndarray, placement: GridPlacement, *, original_hw: tupl
     """
     rows = _tent_weights(grid_map.shape[0], placement.top_left_yx[0], placement.cell_yx[0], original_hw[0])
     columns = _tent_weights(grid_map.shape[1], placement.top_left_yx[1], placement.cell_yx[1], original_hw[1])
-    along_y = rows @ np.asarray(grid_map, dtype=np.float64)
-    return np.ascontiguousarray((columns @ along_y.T).T, dtype=np.float32)
+    along_x = columns @ np.asarray(grid_map, dtype=np.float64).T
+    return (rows @ along_x.T).astype(np.float32)
 
 
 @lru_cache(maxsize=64)

@@ -43,7 +43,7 @@ class PPYOLOEExtractor(DenseExtractor):
     def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
         """Returns the cells' logits, their sigmoids, and their boxes from the distances' expected values."""
         grids = self._logits(watch)
-        logits = paddle.stack([grids[source.level][image].flatten(1)[:, source.position] for source in sources])
+        logits = paddle.stack([_of_cell(grids[source.level], source, image) for source in sources])
         return HeadOutputs(
             probabilities=F.sigmoid(logits),
             logits=logits,
@@ -57,9 +57,15 @@ class PPYOLOEExtractor(DenseExtractor):
         """Returns [1, 4]: the cell's centre, less and plus the expected distances of the four sides, in strides."""
         head = self.model.yolo_head
         grid = watch.outputs[head.pred_reg[source.level]][-1]
-        bins = grid[image].flatten(1)[:, source.position].reshape([4, head.reg_channels])
+        bins = _of_cell(grid, source, image).reshape([4, head.reg_channels])
         distances = (F.softmax(bins, axis=-1) * head.proj_conv.weight.flatten()).sum(axis=-1)
         row, column = divmod(source.position, int(grid.shape[3]))
         centre = paddle.to_tensor([column, row, column, row], dtype="float32") + head.grid_cell_offset
         outwards = paddle.to_tensor([-1.0, -1.0, 1.0, 1.0])
         return ((centre + outwards * distances) * float(head.fpn_strides[source.level])).unsqueeze(0)
+
+
+def _of_cell(grid: paddle.Tensor, source: Source, image: int) -> paddle.Tensor:
+    """Returns the channels of a cell of [images, channels, h, w]."""
+    row, column = divmod(source.position, int(grid.shape[3]))
+    return grid[image, :, row, column]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
@@ -34,19 +35,20 @@ class RetinaNetExtractor(DenseExtractor):
 
     def level_lengths(self, watch: Watch) -> list[int]:
         """Returns how many anchors each level keeps for NMS."""
-        lengths = [self._per_anchor(logits[0]).shape[0] for logits in self._level_outputs(watch)[0]]
+        classes = self.model.head.num_classes
+        lengths = [int(np.prod(logits.shape[1:])) // classes for logits in self._level_outputs(watch)[0]]
         limit = self.model.head.nms_pre
         return lengths if limit is None else [min(length, limit) for length in lengths]
 
     def source(self, watch: Watch, row: int) -> Source:
         """Returns the anchor of a row."""
         kept = super().source(watch, row)
-        logits = self._per_anchor(self._level_outputs(watch)[0][kept.level][0])
-        limit = self.model.head.nms_pre
-        if limit is None or logits.shape[0] <= limit:
+        logits = self._level_outputs(watch)[0][kept.level]
+        limit, classes = self.model.head.nms_pre, self.model.head.num_classes
+        if limit is None or int(np.prod(logits.shape[1:])) // classes <= limit:
             return kept
         with paddle.no_grad():
-            _, best = logits.max(axis=1).topk(limit)
+            _, best = logits[0].transpose([1, 2, 0]).reshape([-1, classes]).max(axis=1).topk(limit)
         return Source(kept.level, int(best[kept.position]))
 
     def grid_hw(self, watch: Watch, source: Source) -> tuple[int, int]:
@@ -58,7 +60,7 @@ class RetinaNetExtractor(DenseExtractor):
         """Returns the anchors' logits, their sigmoids, and their decoded boxes."""
         level_logits, _ = self._level_outputs(watch)
         logits = paddle.stack(
-            [self._per_anchor(level_logits[source.level][image])[source.position] for source in sources]
+            [_of_anchor(level_logits, source, self.model.head.num_classes, image) for source in sources]
         )
         return HeadOutputs(
             probabilities=F.sigmoid(logits),
@@ -70,13 +72,17 @@ class RetinaNetExtractor(DenseExtractor):
         logits, offsets = watch.outputs[self.model.head][-1]
         return logits, offsets
 
-    def _per_anchor(self, logits: paddle.Tensor) -> paddle.Tensor:
-        """Returns [anchors, classes] of one image's [anchors x classes, h, w]."""
-        return logits.transpose([1, 2, 0]).reshape([-1, self.model.head.num_classes])
-
     def _box(self, watch: Watch, source: Source, image: int) -> paddle.Tensor:
         """Returns [1, 4]: the anchor moved by its offsets."""
         level_logits, level_offsets = self._level_outputs(watch)
         anchor = self.model.head.anchor_generator(level_logits)[source.level][source.position]
-        offsets = level_offsets[source.level][image].transpose([1, 2, 0]).reshape([-1, 4])[source.position]
+        offsets = _of_anchor(level_offsets, source, 4, image)
         return delta2bbox(offsets.unsqueeze(0), anchor.unsqueeze(0), self.model.head.weights)[0]
+
+
+def _of_anchor(grids: Sequence[paddle.Tensor], source: Source, numbers: int, image: int) -> paddle.Tensor:
+    """Returns an anchor's numbers out of [images, anchors x numbers, h, w]; positions count anchors cell by cell."""
+    _, channels, _, width = grids[source.level].shape
+    cell, anchor = divmod(source.position, channels // numbers)
+    row, column = divmod(cell, width)
+    return grids[source.level][image, anchor * numbers : (anchor + 1) * numbers, row, column]

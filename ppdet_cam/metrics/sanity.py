@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from ppdet_cam.metrics.regions import MetricError, checked_heatmap
 
@@ -39,7 +39,13 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
     constant = [float(np.ptp(values)) == 0 for values in (first, second)]
     if any(constant):
         return 1.0 if all(constant) else 0.0
-    return float(np.clip(stats.spearmanr(first.ravel(), second.ravel())[0], -1.0, 1.0))
+    return float(np.clip(np.corrcoef(_ranks(first), _ranks(second))[0, 1], -1.0, 1.0))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Returns each value's rank; written out here, as scipy.stats takes 0.3 s to import."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[places.ravel()]
 
 
 def rank_correlations(heatmaps: Sequence[np.ndarray]) -> np.ndarray:
@@ -60,7 +66,7 @@ def rank_correlations(heatmaps: Sequence[np.ndarray]) -> np.ndarray:
                [-1.,  1.]])
     """
     maps = [_checked_pair(heatmap, heatmaps[0])[0] for heatmap in heatmaps]
-    ranks = np.array([stats.rankdata(heatmap) for heatmap in maps]).reshape(len(maps), -1)
+    ranks = np.array([_ranks(heatmap) for heatmap in maps])
     centred = ranks - ranks.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(centred, axis=1)
     centred = np.divide(centred, lengths[:, None], out=np.zeros_like(centred), where=lengths[:, None] > 0)

@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""ppdet's plain inference of one image, as its tools/infer.py does it: CONFIG WEIGHTS IMAGE THRESHOLD OUT.
+
+ppdet is imported first, as its users import it; the repairs without which no R-CNN runs come after it, and one for its
+drawing, which asks Pillow for a method that Pillow 10 has no more.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import zlib  # noqa: E402, F401  (before paddle, which in 2.6.2 dies otherwise)
+
+from PIL import ImageDraw  # noqa: E402
+from ppdet.core.workspace import load_config, merge_config  # noqa: E402
+from ppdet.engine import Trainer  # noqa: E402
+
+from ppdet_cam import compat  # noqa: E402, F401
+
+
+def text_size(draw: ImageDraw.ImageDraw, text: str) -> tuple[int, int]:
+    """Returns width and height of a text, as Pillow's `textsize` did."""
+    _, _, width, height = draw.textbbox((0, 0), text)
+    return int(width), int(height)
+
+
+def main() -> None:
+    ImageDraw.ImageDraw.textsize = text_size  # type: ignore[attr-defined]
+    config, weights, image, threshold, out = sys.argv[1:]
+    settings = load_config(config)
+    merge_config({"use_gpu": False, "weights": weights})
+    trainer = Trainer(settings, mode="test")
+    trainer.load_weights(weights)
+    trainer.predict([image], draw_threshold=float(threshold), output_dir=out, save_results=False, visualize=True)
+
+
+if __name__ == "__main__":
+    main()
