@@ -39,9 +39,29 @@ os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
 # Paddle's threads are to sleep when they have nothing to do: by default they keep a core busy for another 0.2 s.
 os.environ.setdefault("KMP_BLOCKTIME", "0")
 
-with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # it writes a warning about more than one
+
+class StderrLater(io.TextIOBase):
+    """Stands for stderr during an import: nothing is written meanwhile, and all is afterwards.
+
+    Log handlers that are made in the import keep their stream for good, so it must not end with it.
+    """
+
+    def __init__(self) -> None:
+        self.is_quiet = True
+
+    def write(self, text: str) -> int:
+        return len(text) if self.is_quiet else sys.stderr.write(text)
+
+    def flush(self) -> None:
+        if not self.is_quiet:
+            sys.stderr.flush()
+
+
+_stderr = StderrLater()
+with warnings.catch_warnings(), contextlib.redirect_stderr(_stderr):  # it writes a warning about more than one thread
     warnings.simplefilter("ignore")  # about a compiler cache, for C++ extensions that nobody builds here
     import paddle
+_stderr.is_quiet = False
 
 
 # What ppdet imports for tracking only, and what that costs a fifth of the time until a detector can be built.

@@ -104,3 +104,11 @@ def test_deferred_imports_leave_what_is_imported_or_missing(monkeypatch):
     assert "colorsys" not in sys.modules
     assert colorsys.rgb_to_hsv(0, 0, 0) == (0, 0, 0)
     assert type(sys.modules["colorsys"]) is not compat.DeferredModule
+
+
+def test_logging_that_paddle_set_up_reaches_stderr():
+    """Paddle's import gives the root logger a handler; what it writes afterwards is not lost."""
+    code = "import ppdet_cam.compat, logging; logging.getLogger('mine').warning('heard')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert "heard" in done.stderr
+    assert "OMP_NUM_THREADS" not in done.stderr

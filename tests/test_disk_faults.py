@@ -84,7 +84,7 @@ def test_single_image_is_all_or_nothing_when_the_disk_fails(command: Command, ph
     """
 
     def explain() -> object:
-        return command.explain("--workers", "0", "--draw_threshold", "0.2", image=photos / "0.jpg")
+        return command.explain("--workers", "0", "--draw_threshold", "0.2", "--overwrite", image=photos / "0.jpg")
 
     if earlier:
         assert command.explain("--draw_threshold", "0.3", image=photos / "1.jpg").code == 0
