@@ -37,9 +37,10 @@ def faults(arguments: Sequence[str], outcome: Outcome, *, before: Snapshot, case
     """
     after = snapshot(case)
     found = list(_printed(outcome))
-    cam_out = _output_folder(arguments, here)
+    cam_out, logs = _output_folders(arguments, here)
     if outcome.code == WRONG_INPUT or cam_out is None or any(word in LISTINGS for word in arguments):
         return found + _changes(before, after)
+    after = {name: kind for name, kind in after.items() if name in before or not _is_of_log(name, logs, case)}
     inside = f"{cam_out.relative_to(case)}/".removeprefix("./")
     found += _changes(
         {name: kind for name, kind in before.items() if not name.startswith(inside)},
@@ -85,13 +86,23 @@ def _printed(outcome: Outcome) -> Iterator[str]:
         yield "a Python warning on stderr"
 
 
-def _output_folder(arguments: Sequence[str], here: Path) -> Path | None:
-    """Returns where the command was to write, None when the command line does not say."""
+def _output_folders(arguments: Sequence[str], here: Path) -> tuple[Path | None, Path | None]:
+    """Returns where the command was to write, and where its log; None for what the command line does not say."""
     try:
         options, _ = build_parser().parse_known_args([word for word in arguments if word not in LISTINGS])
     except PpdetCamError:
-        return None
-    return Path(os.path.realpath(here / options.cam_out))  # Path.resolve raises for a link to itself
+        return None, None
+    folders = (options.cam_out, options.vdl_log_dir)  # Path.resolve raises for a link to itself
+    cam_out, logs = (None if folder is None else Path(os.path.realpath(here / folder)) for folder in folders)
+    return cam_out, logs
+
+
+def _is_of_log(name: str, logs: Path | None, case: Path) -> bool:
+    """Whether an entry is a log for VisualDL, or a folder that leads there."""
+    place = case / name
+    if logs is None:
+        return False
+    return logs.is_relative_to(place) or (place.parent == logs and place.name.startswith("vdlrecords."))
 
 
 def _changes(before: Snapshot, after: Snapshot, *, above: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]

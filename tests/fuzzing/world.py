@@ -18,7 +18,8 @@ WEIGHTS = ROOT / "demo" / "weights" / "blazeface.pdparams"
 SCENE = ROOT / "demo" / "drawn" / "scene_1.jpg"
 MARKER = "ran"  # a file that malicious inputs make
 HOME = "home"
-CACHES = (f"{HOME}/.cache", f"{HOME}/.config")  # matplotlib and paddle make them when they are imported
+# matplotlib, paddle and visualdl make them when they are imported
+CACHES = tuple(f"{HOME}/{name}" for name in (".cache", ".config", ".visualdl"))
 
 # low enough for boxes on every photograph, and few of them
 CHOICE = ("--draw_threshold", "0.05", "--top_k", "2")
