@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 from ppdet_cam import __version__
 from ppdet_cam.boxes import Selection, parse_box
 from ppdet_cam.config import (
-    DEFAULT_BATCH,
     DEFAULT_LAYER,
     DEFAULT_METHOD,
-    DEFAULT_SEED,
     DEFAULT_THRESHOLD,
     DEFAULT_WORKERS,
     Question,
     RunConfig,
 )
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.flags import NO_CONFIG, add_config, add_sampling
 from ppdet_cam.inputs import Inputs
 from ppdet_cam.methods import methods
 from ppdet_cam.progress import ImagesBar, show_progress
@@ -59,16 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Shows why a PaddleDetection detector drew each of its boxes: one picture per box, with the class "
         "activation map of that box's own score over the image.",
     )
-    parser.add_argument("-c", "--config", type=user_path, help="ppdet config file (YAML); required")
-    parser.add_argument(
-        "-o",
-        "--opt",
-        nargs="*",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change settings of the config, e.g. -o weights=model.pdparams use_gpu=false",
-    )
+    add_config(parser)
     _add_inputs(parser)
     _add_question(parser)
     _add_output(parser)
@@ -226,22 +216,7 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         "--infer_img and --infer_list, its images are explained",
     )
     parser.add_argument("--levels", action="store_true", help="print each level's share of every box's evidence")
-    parser.add_argument(
-        "--samples",
-        type=int,
-        metavar="N",
-        help="perturbation methods: how many masks, or how many channels per level at most (see --list_methods)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=DEFAULT_SEED, metavar="N", help="seed of random masks (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--batch_size",
-        type=int,
-        default=DEFAULT_BATCH,
-        metavar="N",
-        help="perturbation methods: how many altered images run at once (default: %(default)s)",
-    )
+    add_sampling(parser)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -264,7 +239,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         flags = [f"--{name}" for name in vars(options)]
         raise ConfigError(f"unknown argument {unknown[0]!r}; all flags: {PROGRAM} --help{closest(unknown[0], flags)}")
     if options.config is None and not (options.list_methods or options.list_targets):
-        raise ConfigError("no config given: -c <file>.yml, for example -c configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml")
+        raise ConfigError(NO_CONFIG)
     return options
 
 

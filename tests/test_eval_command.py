@@ -206,3 +206,13 @@ def test_demo_annotations_have_masks() -> None:
     truth = read_ground_truth(GT, [category["name"] for category in names])
     boxes = next(iter(truth.boxes.values()))
     assert all(box.segmentation is not None for box in boxes)
+
+
+def test_a_config_and_annotations_are_needed(tmp_path: Path, capsys) -> None:
+    """Each is asked for by name."""
+    for arguments, message in (
+        (["--gt", str(GT)], "no config given: -c <file>.yml"),
+        (["-c", str(CONFIG)], "the following arguments are required: --gt"),
+    ):
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err

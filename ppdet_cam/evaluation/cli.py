@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ppdet_cam import __version__
-from ppdet_cam.config import DEFAULT_BATCH, DEFAULT_LAYER, DEFAULT_SEED, DEFAULT_THRESHOLD
+from ppdet_cam.config import DEFAULT_LAYER, DEFAULT_THRESHOLD
+from ppdet_cam.errors import ConfigError
 from ppdet_cam.evaluation.config import ALL, DEFAULT_COSTLY_BOXES, SANITY, EvalConfig, measurable, usual_methods
 from ppdet_cam.evaluation.files import MEASUREMENTS_FILE, PAGE_FILE
 from ppdet_cam.evaluation.tables import overview
+from ppdet_cam.flags import NO_CONFIG, add_config, add_sampling
 from ppdet_cam.methods import methods
 from ppdet_cam.progress import ImagesBar
 from ppdet_cam.targets import DEFAULT_TARGET
@@ -42,16 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         "lie, whether the box's score depends on what they show, whether they depend on what the model learned. "
         "Writes eval.md, eval.json, measurements.jsonl and report.html.",
     )
-    parser.add_argument("-c", "--config", type=user_path, required=True, help="ppdet config file (YAML)")
-    parser.add_argument(
-        "-o",
-        "--opt",
-        nargs="*",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change settings of the config, e.g. -o weights=model.pdparams",
-    )
+    add_config(parser)
     parser.add_argument(
         "--gt",
         type=user_path,
@@ -106,19 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="measure deletion, insertion and sanity, which take many forward passes, for N boxes of each image "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--samples", type=int, metavar="N", help="perturbation methods: how many masks, channels or windows"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=DEFAULT_SEED, metavar="N", help="seed of whatever is random (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--batch_size",
-        type=int,
-        default=DEFAULT_BATCH,
-        metavar="N",
-        help="perturbation methods: how many altered images run at once (default: %(default)s)",
-    )
+    add_sampling(parser)
     parser.add_argument("--resume", action="store_true", help="go on with the evaluation that is in --out")
     parser.add_argument("--overwrite", action="store_true", help="remove the evaluation that is in --out")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
@@ -135,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _eval_config(options: argparse.Namespace) -> EvalConfig:
+    if options.config is None:
+        raise ConfigError(NO_CONFIG)
     return EvalConfig(
         config=options.config,
         overrides=tuple(options.opt),
