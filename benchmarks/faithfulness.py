@@ -98,7 +98,7 @@ def _of_part(out: Path, part: Part, models: Sequence[str]) -> Iterator[str]:
     for model, file in documents.items():
         if file.is_file():
             document = json.loads(file.read_text(encoding="utf-8"))
-            yield f"### `{model}`: {document['found']} boxes of {document['images']} scenes"
+            yield f"### `{model}` (boxes: {document['found']}, scenes: {document['images']})"
             yield _table(document)
             if document["sanity"]:
                 yield _sanity(document)
