@@ -135,5 +135,10 @@ def _gradients(number: paddle.Tensor, tensors: Sequence[paddle.Tensor]) -> list[
     """Returns d number / d tensor for each, None where no path leads to the number. The graph is kept."""
     if number.stop_gradient or not tensors:
         return [None for _ in tensors]
-    found = paddle.grad(number, list(tensors), retain_graph=True, allow_unused=True)
+    try:
+        found = paddle.grad(number, list(tensors), retain_graph=True, allow_unused=True)
+    except Exception as error:
+        if "KeyboardInterrupt" in str(error):  # Ctrl-C within a node of ours, which paddle hands on as its own error
+            raise KeyboardInterrupt from error
+        raise
     return [None if gradient is None else gradient.numpy() for gradient in found]

@@ -22,6 +22,7 @@ from paddle import nn
 from ppdet_cam import convolutions
 from ppdet_cam import detector as detector_module
 from ppdet_cam.convolutions import input_gradient, kernel_taps, window, windowed_gradients
+from ppdet_cam.explainer import Explainer
 
 RELATIVE = 1e-5
 
@@ -169,3 +170,19 @@ def test_all_savings_together_give_the_gradient_of_the_plain_way(detector_of, ph
     for given, plain in zip(gradients_of(found), wanted):
         plain = np.zeros_like(given) if plain is None else plain.numpy()[0]
         np.testing.assert_allclose(given, plain, atol=RELATIVE * largest, rtol=RELATIVE)
+
+
+def test_ctrl_c_in_a_gradient_is_ctrl_c(monkeypatch, detector_of, photo):
+    """Paddle turns it into an error of its own, which is turned back."""
+
+    monkeypatch.setattr("ppdet_cam.gradients.paddle.grad", _raising(OSError("(External) KeyboardInterrupt: ")))
+    explainer = Explainer(detector_of("ssd"), draw_threshold=0.0, top_k=1)
+    with pytest.raises(KeyboardInterrupt):
+        explainer(photo)
+
+
+def _raising(error: Exception):
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
