@@ -82,14 +82,13 @@ def evaluate(config: EvalConfig, bar: Bar | None = None) -> Outcome:
         "kind": _KIND,
         **run_document(detector, settings, config.config, flags=config.flags(), images=images, gt=config.gt),
     }
-    if earlier is not None:
-        _check_may_go_on(config, earlier, document)
     try:
+        if earlier is not None:
+            check_same_settings(config.out, earlier, document)
         return _Evaluation(config, detector, truth, images, document).outcome(bar or NoBar())
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise OutputError(str(error).replace("--cam_out", "--out")) from error
-        raise
+    except OutputError as error:
+        # what writes names the flag of the command that it is mostly called by
+        raise OutputError(str(error).replace("--cam_out", "--out")) from error
 
 
 class _Evaluation:
@@ -203,13 +202,6 @@ def _document(path: Path) -> dict[str, object] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) and document.get("kind") == _KIND else None
-
-
-def _check_may_go_on(config: EvalConfig, before: Mapping[str, object], now: Mapping[str, object]) -> None:
-    try:
-        check_same_settings(config.out, before, now)
-    except OutputError as error:
-        raise OutputError(str(error).replace("--cam_out", "--out")) from error
 
 
 def _remove_own(folder: Path) -> None:
