@@ -11,6 +11,7 @@ import copy
 import dataclasses
 import io
 import json
+import multiprocessing
 import os
 import platform
 import subprocess
@@ -38,6 +39,16 @@ LIGHT_BOXES = 4  # that both tools explain per repeat; a heavy case gets one
 SIZE_REPEATS = 2
 GEMM = 1024
 CONVOLUTION = (192, 40)  # channels, and cells on each side
+
+
+def alone(task: Callable[..., object], *arguments: object) -> object:
+    """Returns what a function of a module gives in a fresh process: ppdet's global config outlives a detector."""
+    pool = multiprocessing.get_context("spawn").Pool(1)
+    try:
+        return pool.apply(task, arguments)
+    finally:
+        pool.close()
+        pool.join()
 
 
 def machine() -> Record:
@@ -160,6 +171,44 @@ def commands(name: str, weights_folder: str, repeats: int) -> list[Record]:
             _, old_peak = _run([*old, str(threshold), str(Path(out) / "old")])
         records.append({**record, "plain_mb": max(memory["plain"]), "ours_mb": max(memory["ours"]), "old_mb": old_peak})
     return records
+
+
+def refined(name: str, weights_folder: str, repeats: int) -> Record:
+    """Returns seconds per box of maps as they are and of refined ones, taking turns; and whole commands with refined
+    ones beside plain inference."""
+    case = CASES[name]
+    weights = case.weights(Path(weights_folder))
+    found = {"case": name, **alone(_refined_boxes, name, weights_folder, repeats)}
+    memory: dict[str, list[float]] = {"plain": [], "ours": []}
+    with tempfile.TemporaryDirectory() as out:
+        for turn in range(repeats):
+            ours = _ours(case, str(weights), BACKBONE, str(Path(out) / f"ours_{turn}"))
+            programs = {
+                "plain": _plain(case, str(weights), str(Path(out) / "plain")),
+                "ours": [*ours, "--refine_by", "auto"],
+            }
+            for who, program in programs.items():
+                taken, peak = _run(program)
+                found.setdefault(who, []).append(taken)
+                memory[who].append(peak)
+    return {**found, **{f"{who}_mb": max(peaks) for who, peaks in memory.items()}}
+
+
+def _refined_boxes(name: str, weights_folder: str, repeats: int) -> Record:
+    from ppdet_cam import Explainer
+    from ppdet_cam.images import read_image
+
+    case = CASES[name]
+    frame = read_image(case.image)
+    explainer = Explainer.from_config(case.config, weights=case.weights(Path(weights_folder)), layers=BACKBONE)
+    best = dataclasses.replace(explainer.question, selection=_best(explainer, COMMAND_BOXES))
+    questions = {"as_they_are": best, "refined": dataclasses.replace(best, refine_by=("auto",))}
+    found: dict[str, list[float]] = {key: [] for key in questions}
+    for _ in range(repeats):
+        for key, question in questions.items():
+            _, explain, done = _explained(explainer, frame, question)
+            found[key].append(explain / done)
+    return {**found, "boxes": done}
 
 
 def by_count(name: str, weights_folder: str, counts: Sequence[int]) -> list[Record]:

@@ -11,34 +11,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import statistics
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import measuring  # noqa: E402
 from cases import CASES, prepare_weights  # noqa: E402
+from measuring import alone  # noqa: E402
 
 Record = dict[str, object]
-PARTS = ("machine", "boxes", "commands", "growth")
+PARTS = ("machine", "boxes", "commands", "refined", "growth")
 COUNTS, QUICK_COUNTS = (1, 10, 50, 100), (1, 10)
 PIXELS, QUICK_PIXELS = (320, 640, 960, 1280), (320, 640)
 COUNT_CASES, PIXEL_CASES = ("blazeface", "ssd", "ppyoloe", "faster_rcnn"), ("ppyoloe", "retinanet")
-
-
-def alone(task: Callable[..., object], *arguments: object) -> object:
-    """Returns what a function of a module gives in a fresh process: ppdet's global config outlives a detector."""
-    pool = multiprocessing.get_context("spawn").Pool(1)
-    try:
-        return pool.apply(task, arguments)
-    finally:
-        pool.close()
-        pool.join()
 
 
 def seconds(values: Iterable[float]) -> str:
@@ -124,6 +113,32 @@ def commands_table(records: Sequence[Record]) -> str:
     )  # fmt: skip
 
 
+def refined_table(records: Sequence[Record]) -> str:
+    """Returns a line per case: a box's map as it is and refined, and whole commands with refined maps."""
+    rows = [
+        (
+            of["case"],
+            str(of["boxes"]),
+            seconds(of["as_they_are"]),
+            seconds(of["refined"]),
+            f"{ratio(of['refined'], of['as_they_are']):.1f}",
+            seconds(of["plain"]),
+            seconds(of["ours"]),
+            f"{ratio(of['ours'], of['plain']):.2f}",
+            f"{of['plain_mb']:.0f}",
+            f"{of['ours_mb']:.0f}",
+        )
+        for of in records
+    ]
+    return table(
+        (
+            "case", "boxes", "as it is, s per box", "refined, s per box", "times as long", "plain inference, s",
+            "refined, s", "times as long", "plain, MB", "refined, MB",
+        ),
+        rows,
+    )  # fmt: skip
+
+
 def growth_tables(counts: Sequence[Record], pixels: Sequence[Record]) -> str:
     """Returns seconds by number of boxes, and by size of the network's input."""
     by_count = [
@@ -188,6 +203,9 @@ def main() -> None:
             record for case in cases for record in measuring.commands(case.name, folder, few if case.heavy else many)
         ]
         show("commands", records, commands_table(records))
+    if "refined" in options.parts:
+        records = [measuring.refined(case.name, folder, few if case.heavy else many) for case in cases]
+        show("refined", records, refined_table(records))
     if "growth" in options.parts:
         counts = [
             record

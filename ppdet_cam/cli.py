@@ -18,7 +18,7 @@ from ppdet_cam.config import (
     RunConfig,
 )
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.flags import NO_CONFIG, add_config, add_sampling
+from ppdet_cam.flags import NO_CONFIG, add_config, add_refinement, add_sampling
 from ppdet_cam.inputs import Inputs
 from ppdet_cam.methods import methods
 from ppdet_cam.progress import ImagesBar, show_progress
@@ -175,6 +175,7 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         "several, separated by commas or by repeating the flag, are put together; model.neck@1 picks a level "
         f"(default: {DEFAULT_LAYER})",
     )
+    add_refinement(parser, several=False)
     parser.add_argument(
         "--method",
         default=DEFAULT_METHOD,
@@ -272,6 +273,7 @@ def _question(options: argparse.Namespace) -> Question:
         samples=options.samples,
         seed=options.seed,
         batch=options.batch_size,
+        refine_by=comma_items(options.refine_by, "--refine_by"),
     )
 
 

@@ -20,6 +20,7 @@ DEFAULT_THRESHOLD = 0.5
 DEFAULT_SEED = 0
 DEFAULT_BATCH = 8
 DEFAULT_WORKERS = 2
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Question:
         samples: for perturbation methods, how many masks, or channels at most; None for the method's own number.
         seed: of random masks.
         batch: how many altered images or features run at once.
+        refine_by: dotted paths of finer layers whose maps the map is multiplied with, or "auto" alone.
     """
 
     layers: tuple[str, ...] = (DEFAULT_LAYER,)
@@ -45,6 +47,7 @@ class Question:
     samples: int | None = None
     seed: int = DEFAULT_SEED
     batch: int = DEFAULT_BATCH
+    refine_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         methods.get(self.method)
@@ -56,6 +59,30 @@ class Question:
             raise ConfigError(f"--batch_size must be at least 1, not {self.batch}")
         if self.seed < 0:
             raise ConfigError(f"--seed must be 0 or more, not {self.seed}")
+        if self.refine_by:
+            self._check_refinement()
+
+    def _check_refinement(self) -> None:
+        if methods.get(self.method).needs.is_of_images:
+            raise ConfigError(
+                f"--refine_by multiplies maps of layers, and --method {self.method}, which alters the image, looks at "
+                "none; leave one of them out"
+            )
+        if self.refines_automatically:
+            return
+        finer = parse_layers(self.refine_by)
+        twice = [path for path in parse_layers(self.layers) if path in finer]
+        if AUTO in finer or twice:
+            wrong = f"{AUTO} stands alone" if AUTO in finer else f"{twice[0]} is the layer to refine itself"
+            raise ConfigError(
+                f"--refine_by is {AUTO}, or dotted paths of other layers than the one looked at, not "
+                f"{','.join(self.refine_by)!r}: {wrong}"
+            )
+
+    @property
+    def refines_automatically(self) -> bool:
+        """Whether the finer layers are to be found in the model."""
+        return self.refine_by == (AUTO,)
 
 
 @dataclass(frozen=True)
@@ -114,6 +141,11 @@ class RunConfig:
                 f"--raw_frame grid saves maps on feature grids, and --method {self.question.method}, which alters the "
                 "image, has none; use --raw_frame image"
             )
+        if self.output.raw_frame == "grid" and self.question.refine_by:
+            raise ConfigError(
+                "--raw_frame grid saves maps on their feature grids, and a map of --refine_by is of several grids "
+                "multiplied; use --raw_frame image"
+            )
         if self.report:
             kinds = (*self.output.kinds, *REPORT_KINDS)
             object.__setattr__(self, "output", dataclasses.replace(self.output, kinds=kinds))
@@ -137,6 +169,7 @@ class RunConfig:
             "infer_list": None if inputs.list_file is None else str(inputs.list_file),
             "cam_out": str(self.cam_out),
             "target_feature_layer_name": list(question.layers),
+            "refine_by": list(question.refine_by),
             "method": question.method,
             "target": question.target,
             "draw_threshold": selection.draw_threshold,

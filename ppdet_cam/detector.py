@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from ppdet_cam.capture import (
     Output,
     Watch,
     capturing,
+    feature_maps,
     replaced_methods,
     resolve_layer,
     watching,
@@ -29,7 +30,7 @@ from ppdet_cam.capture import (
 )
 from ppdet_cam.convolutions import windowed_gradients
 from ppdet_cam.device import choose_device
-from ppdet_cam.errors import ConfigError, ImageError, PpdetCamError, UnknownNameError, WeightsError
+from ppdet_cam.errors import ConfigError, ImageError, LayerError, PpdetCamError, UnknownNameError, WeightsError
 from ppdet_cam.extractors import Extractor, families, family_name
 from ppdet_cam.extractors.base import KeptRow, NmsRecord, ReachedNms, Source, check_nms, recording_nms
 from ppdet_cam.reader import geometry_of
@@ -39,6 +40,8 @@ from ppdet_cam.weights import check_fit, fit_report, load_state_dict, resolve_we
 from ppdet_cam.workspace import Sample, build_model, class_names, first_line, reader_operations
 
 log = logging.getLogger(__name__)
+
+BACKBONE = f"{ROOT}.backbone"
 
 
 @dataclass(frozen=True)
@@ -282,6 +285,36 @@ class Detector:
             with contextlib.suppress(ReachedNms):
                 self._run(inputs, frame)
         return watch, record
+
+    def backbone_grids(self, input_hw: tuple[int, int]) -> list[tuple[str, tuple[int, int]]]:
+        """Returns path, and height and width of a feature map, for all within the backbone, in the order they come.
+
+        Args:
+            input_hw: size of an empty network input.
+
+        Raises:
+            LayerError: the backbone does not run on it.
+        """
+        backbone = resolve_layer(self.model, BACKBONE)
+        found: list[tuple[str, tuple[int, int]]] = []
+
+        def see(path: str) -> Callable[[nn.Layer, Output, Output], None]:
+            return lambda _layer, _inputs, output: found.extend(
+                (path, (int(tensor.shape[2]), int(tensor.shape[3]))) for tensor in feature_maps(output)
+            )
+
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(paddle.no_grad())
+            for name, layer in backbone.named_sublayers():
+                stack.callback(layer.register_forward_post_hook(see(f"{BACKBONE}.{name}")).remove)
+            try:
+                backbone({"image": paddle.zeros([1, 3, *input_hw])})
+            except Exception as error:  # anything: it may be made for other inputs only
+                raise LayerError(
+                    f"the backbone of {self.name} does not run on an empty input of {input_hw[0]} x {input_hw[1]} "
+                    f"pixels: {first_line(error)}. Name the layers instead of --refine_by auto"
+                ) from error
+        return found
 
     def prepare_batch(self, frames: Sequence[Frame]) -> tuple[dict[str, paddle.Tensor], ImageGeometry]:
         """Returns the network inputs of images of one size as one batch, and where each image lies in them."""

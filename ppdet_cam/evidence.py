@@ -75,6 +75,36 @@ def map_on_image(
     return heatmap, shares, status
 
 
+def refined(coarse: OnImage, finer: Sequence[OnImage]) -> tuple[OnImage, np.ndarray]:
+    """Returns a map where the maps of finer layers agree with it, and what each pixel of it was multiplied with.
+
+    The factor is the product of the finer layers' maps, each divided by its own maximum, so 0 to 1. Deep layers know
+    which object a box is of and lose where in it the evidence was; shallow ones know where and answer to more than the
+    box. LayerCAM (Jiang et al., IEEE TIP 2021) puts the maps of a network's stages together by their maximum; the
+    product is this project's choice: a pixel must count in all of them.
+
+    Args:
+        coarse: a map; its shares stay what they are.
+        finer: of other layers, at least one.
+
+    Returns:
+        The map, all zero and with the reason as its status if one of the maps has nothing to show, or if they meet
+        nowhere; and float64 [H, W].
+    """
+    heatmap, shares, status = coarse
+    factor = np.ones(heatmap.shape)
+    for of_layer, _, of_status in finer:
+        factor *= of_layer / (of_layer.max() or 1.0)
+        status = of_status if status is MapStatus.OK else status
+    result = (heatmap * factor).astype(np.float32)
+    if status is MapStatus.OK and not result.any():
+        status = MapStatus.DISJOINT
+    if status is not MapStatus.OK:
+        shares = tuple(dataclasses.replace(share, share=0.0) for share in shares)
+        result = np.zeros_like(result)
+    return (result, shares, status), factor
+
+
 def placement_of(
     feature: FeatureMap, geometry: ImageGeometry, *, cell_strides: CellStrides | None = None
 ) -> GridPlacement:
@@ -106,7 +136,9 @@ def _combined_level(of_parts: Sequence[LevelShare], peaks: Sequence[float]) -> L
     return dataclasses.replace(of_parts[0], share=share, grid=GridMap(values, grids[0].placement))
 
 
-def level_heatmaps(maps: Sequence[OnImage], *, original_hw: tuple[int, int]) -> tuple[np.ndarray, ...]:
+def level_heatmaps(
+    maps: Sequence[OnImage], *, original_hw: tuple[int, int], factors: Sequence[np.ndarray] = ()
+) -> tuple[np.ndarray, ...]:
     """Returns what every level adds to a box's map: they sum to the map that `combined` gives.
 
     Where the parts of a target are combined, each pixel has one part's value, and so that part's levels.
@@ -114,21 +146,31 @@ def level_heatmaps(maps: Sequence[OnImage], *, original_hw: tuple[int, int]) -> 
     Args:
         maps: of the parts, from `map_on_image`.
         original_hw: size of the image, in pixels.
+        factors: of refined maps, from `refined`, one for each part.
 
     Returns:
         float32 [H, W] for each feature map, original pixels; nothing when no part's map shows something.
     """
-    shown = [(heatmap, levels) for heatmap, levels, status in maps if status is MapStatus.OK]
+    each = zip(maps, factors or [np.ones(())] * len(maps))
+    shown = [
+        (heatmap, levels, factor.astype(np.float32))
+        for (heatmap, levels, status), factor in each
+        if status is MapStatus.OK
+    ]
     if not shown:
         return ()
     levels = [
-        [project(level.grid.values, level.grid.placement, original_hw=original_hw) for level in of_part if level.grid]
-        for _, of_part in shown
+        [
+            project(level.grid.values, level.grid.placement, original_hw=original_hw) * factor
+            for level in of_part
+            if level.grid
+        ]
+        for _, of_part, factor in shown
     ]
     if len(maps) == 1:
         return tuple(levels[0])
-    winner = np.stack([heatmap / heatmap.max() for heatmap, _ in shown]).argmax(axis=0)
-    scaled = [[level / heatmap.max() for level in of_part] for of_part, (heatmap, _) in zip(levels, shown)]
+    winner = np.stack([heatmap / heatmap.max() for heatmap, *_ in shown]).argmax(axis=0)
+    scaled = [[level / heatmap.max() for level in of_part] for of_part, (heatmap, *_) in zip(levels, shown)]
     return tuple(np.choose(winner, of_level) for of_level in zip(*scaled))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from ppdet_cam.boxes import AskedBox, Scene, Selection, asked_box, judge
 from ppdet_cam.building import build_detector, weights_of
 from ppdet_cam.config import DEFAULT_BATCH, DEFAULT_LAYER, DEFAULT_METHOD, DEFAULT_SEED, DEFAULT_THRESHOLD, Question
 from ppdet_cam.detector import Detector, ForwardPass
-from ppdet_cam.errors import ConfigError
-from ppdet_cam.evidence import combined, level_heatmaps, map_on_image
+from ppdet_cam.errors import ConfigError, LayerError
+from ppdet_cam.evidence import OnImage, combined, level_heatmaps, map_on_image, refined
 from ppdet_cam.extractors.base import KeptRow
+from ppdet_cam.finer import finer_layers
 from ppdet_cam.gradients import image_features, roi_features
 from ppdet_cam.images import frame_from_array, read_image
 from ppdet_cam.layer_names import parse_layers
@@ -101,6 +103,7 @@ class Explainer:
         samples: int | None = None,
         seed: int = DEFAULT_SEED,
         batch: int = DEFAULT_BATCH,
+        refine_by: str | Sequence[str] = (),
         progress: Progress = silent,
     ) -> None:
         """Prepares explanations; each of these can be asked for otherwise when an image is explained.
@@ -116,6 +119,8 @@ class Explainer:
             samples: for perturbation methods, how many masks, or channels at most.
             seed: of random masks.
             batch: how many altered images or features run at once.
+            refine_by: finer layers, whose maps the map is multiplied with: "auto" for those of the backbone at strides
+                2 and 4, or dotted paths.
             progress: shows how far a perturbation method is: (values, how many, what they are) -> the same values.
 
         Raises:
@@ -133,6 +138,7 @@ class Explainer:
             samples=samples,
             seed=seed,
             batch=batch,
+            refine_by=_texts(refine_by, "refine_by"),
         )
         self.check(self.question)
 
@@ -155,6 +161,7 @@ class Explainer:
         method: str = DEFAULT_METHOD,
         target: str = DEFAULT_TARGET,
         draw_threshold: float = DEFAULT_THRESHOLD,
+        refine_by: str | Sequence[str] = (),
     ) -> Explainer:
         """Returns an explainer for a ppdet config, with its weights loaded.
 
@@ -166,12 +173,15 @@ class Explainer:
             method: name of the CAM method.
             target: name of the number that is explained.
             draw_threshold: boxes with a lower score are not explained.
+            refine_by: finer layers, as for the explainer itself.
 
         Raises:
             ConfigError, WeightsError, LayerError, UnknownNameError, GeometryError: what was wrong is in the message.
         """
         detector, settings = build_detector(config, overrides=overrides)
-        explainer = cls(detector, layers=layers, method=method, target=target, draw_threshold=draw_threshold)
+        explainer = cls(
+            detector, layers=layers, method=method, target=target, draw_threshold=draw_threshold, refine_by=refine_by
+        )
         detector.load_weights(weights_of(settings, weights))
         return explainer
 
@@ -191,7 +201,7 @@ class Explainer:
         Raises:
             LayerError, UnknownNameError, ConfigError: it fits no image of this detector.
         """
-        self.detector.layers(list(parse_layers(question.layers)))
+        self.detector.layers([*parse_layers(question.layers), *self._finer(question)])
         target = self._target(question)
         if methods.get(question.method).needs is Needs.MASKS and target.name != DEFAULT_TARGET:
             raise ConfigError(
@@ -213,6 +223,7 @@ class Explainer:
         box_index: Sequence[int] = (),
         boxes: Sequence[Box] = (),
         true_boxes: Sequence[TrueBox] = (),
+        refine_by: str | Sequence[str] | None = None,
     ) -> ImageResult:
         """Returns all explanations of one image.
 
@@ -223,13 +234,14 @@ class Explainer:
             boxes: boxes to ask about instead of the detections: (left, top, right, bottom) in pixels of the image, or
                 the same with a class name or id behind them.
             true_boxes: objects of the image; those that no detection found are asked about as well.
+            refine_by: as for the explainer itself, for this image only.
 
         Raises:
             ImageError: not an image.
             LayerError: a layer gives no feature map.
             ConfigError, UnknownNameError: something asked for is not there.
         """
-        question = self._changed(layers, method, target, draw_threshold, top_k, classes, box_index, boxes)
+        question = self._changed(layers, method, target, draw_threshold, top_k, classes, box_index, boxes, refine_by)
         started = time.perf_counter()
         stream = self.stream(image, question=question, true_boxes=true_boxes)
         detected = time.perf_counter()
@@ -280,13 +292,30 @@ class Explainer:
 
     def _forward(self, frame: Frame, question: Question) -> tuple[ForwardPass, Target]:
         """Returns the image's forward pass with the question's layers captured, and its target."""
-        wanted = parse_layers(question.layers)
+        wanted = {**parse_layers(question.layers), **self._finer(question)}
         image_layers, _ = self.detector.layers(list(wanted))
         target = self._target(question)
         forward = self.detector.forward(frame, image_layers, boxes=target.quantity is Quantity.BOXES)
         for path in image_layers:
             forward.capture.chosen(path, wanted[path])
         return forward, target
+
+    def _finer(self, question: Question) -> dict[str, tuple[int, ...] | None]:
+        """Returns the layers whose maps refine the map: dotted path -> which of its levels, None for all."""
+        if not question.refines_automatically:
+            return parse_layers(question.refine_by)
+        looked_at = parse_layers(question.layers)
+        finer = [path for path in self._finest if path not in looked_at]
+        if not finer:
+            raise LayerError(
+                f"--refine_by auto stands for {', '.join(self._finest)}, which is looked at already; leave it out, or "
+                "name other layers. List them: --list_layers"
+            )
+        return parse_layers(finer)
+
+    @functools.cached_property
+    def _finest(self) -> tuple[str, ...]:
+        return finer_layers(self.detector)
 
     def _target(self, question: Question) -> Target:
         return parse_target(
@@ -306,6 +335,7 @@ class Explainer:
         classes: Sequence[str | int] | None,
         box_index: Sequence[int],
         boxes: Sequence[Box],
+        refine_by: str | Sequence[str] | None,
     ) -> Question:
         before = self.question
         selection = dataclasses.replace(
@@ -322,6 +352,7 @@ class Explainer:
             target=target or before.target,
             selection=selection,
             boxes=tuple(_asked(box, position) for position, box in enumerate(boxes)) or before.boxes,
+            refine_by=before.refine_by if refine_by is None else _texts(refine_by, "refine_by"),
         )
 
     def _subjects(self, forward: ForwardPass, question: Question, true_boxes: Sequence[TrueBox]) -> list[_Subject]:
@@ -388,6 +419,7 @@ class Explainer:
                 target=target.name,
                 answer=subject.answer,
                 level_heatmaps=found.level_heatmaps,
+                refined_by=tuple(self._finer(question)),
             )
 
     def _from_images(
@@ -419,7 +451,8 @@ class Explainer:
         *,
         keep_levels: bool,
     ) -> Iterator[_Map]:
-        method, wanted = methods.get(question.method), parse_layers(question.layers)
+        method, finer = methods.get(question.method), self._finer(question)
+        wanted = {**parse_layers(question.layers), **finer}
         image_layers, roi_layers = self.detector.layers(list(wanted))
         levels = {path: forward.capture.chosen(path, wanted[path]) for path in image_layers}
         rois: Iterator[list[list[FeatureMap]]] = iter(())
@@ -437,18 +470,36 @@ class Explainer:
                 per_part = with_channel_scores(
                     self.detector, frame, forward, question, target, box, per_part, progress=self.progress
                 )
-            yield _mapped(per_part, method, forward, keep_levels=keep_levels)
+            yield _mapped(per_part, method, forward, finer=tuple(finer), keep_levels=keep_levels)
 
 
 def _mapped(
-    per_part: Sequence[Sequence[FeatureMap]], method: Method, forward: ForwardPass, *, keep_levels: bool
+    per_part: Sequence[Sequence[FeatureMap]],
+    method: Method,
+    forward: ForwardPass,
+    *,
+    finer: Sequence[str],
+    keep_levels: bool,
 ) -> _Map:
-    """Returns the map of one box; the parts of its target are combined."""
-    geometry, cell_strides = forward.geometry, forward.cell_strides
-    maps = [map_on_image(features, method, geometry, cell_strides=cell_strides) for features in per_part]
+    """Returns the map of one box: of each part of its target, refined by the finer layers, then combined."""
+
+    def on_image(features: Sequence[FeatureMap], layers: Sequence[str]) -> OnImage:
+        of_layers = [feature for feature in features if feature.layer in layers]
+        return map_on_image(of_layers, method, forward.geometry, cell_strides=forward.cell_strides)
+
+    looked_at = [layer for layer in dict.fromkeys(feature.layer for feature in per_part[0]) if layer not in finer]
+    maps = [on_image(features, looked_at) for features in per_part]
+    factors: Sequence[np.ndarray] = ()
+    if finer:
+        maps, factors = zip(
+            *(
+                refined(coarse, [on_image(features, (path,)) for path in finer])
+                for coarse, features in zip(maps, per_part)
+            )
+        )
     rois = [feature.roi_xyxy for feature in per_part[0] if feature.roi_xyxy is not None]
-    levels = level_heatmaps(maps, original_hw=geometry.original_hw) if keep_levels else ()
-    return _Map(*combined(maps), box_on_original(rois[0], geometry) if rois else None, levels)
+    levels = level_heatmaps(maps, original_hw=forward.geometry.original_hw, factors=factors) if keep_levels else ()
+    return _Map(*combined(maps), box_on_original(rois[0], forward.geometry) if rois else None, levels)
 
 
 def _nothing(frame: Frame) -> _Map:
@@ -457,9 +508,9 @@ def _nothing(frame: Frame) -> _Map:
 
 def _texts(values: str | Sequence[str | int], what: str) -> tuple[str, ...]:
     texts = (values,) if isinstance(values, str) else tuple(values)
-    allowed = (str,) if what == "layers" else (str, int)
+    allowed = (str, int) if what == "classes" else (str,)
     if not all(isinstance(text, allowed) for text in texts) or (what == "layers" and not texts):
-        example = f"dotted paths such as '{DEFAULT_LAYER}'" if what == "layers" else "names or ids"
+        example = "names or ids" if what == "classes" else f"dotted paths such as '{DEFAULT_LAYER}'"
         raise ConfigError(f"{what} must be {example}, not {values!r}")
     return tuple(str(text) for text in texts)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ppdet_cam.config import DEFAULT_BATCH, DEFAULT_SEED
+from ppdet_cam.config import AUTO, DEFAULT_BATCH, DEFAULT_SEED
 from ppdet_cam.terminal import user_path
 
+NONE = "none"  # of --refine_by: the map as it is
 NO_CONFIG = "no config given: -c <file>.yml, for example -c configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml"
 
 
@@ -21,6 +22,18 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="change settings of the config, e.g. -o weights=model.pdparams use_gpu=false",
+    )
+
+
+def add_refinement(parser: argparse.ArgumentParser, *, several: bool) -> None:
+    """Adds the flag that says by which finer layers a map is refined; several times for a command that compares."""
+    often = f"; repeat the flag to compare, {NONE} for the map as it is (default: {NONE})" if several else ""
+    parser.add_argument(
+        "--refine_by",
+        action="append" if several else "store",
+        metavar="LAYERS",
+        help="multiply the map with those of finer layers, which shows where in the object the evidence is: "
+        f"{AUTO} for the backbone's layers at strides 2 and 4, or dotted paths separated by commas{often}",
     )
 
 

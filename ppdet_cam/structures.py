@@ -162,6 +162,7 @@ class MapStatus(enum.Enum):
     NEGATIVE = "no positive evidence: every weighted activation is zero or negative"
     NOT_FINITE = "the gradients or activations are not finite, or far too large"
     OUTSIDE = "no evidence falls on the image"
+    DISJOINT = "the map of a finer layer shows nothing where this one does"
     NO_CANDIDATE = "the detector has no candidate at this place"
 
 
@@ -253,7 +254,7 @@ class Explanation:
         detection: the box.
         method: name of the CAM method.
         layers: dotted paths of the layers looked at.
-        levels: the evidence's share per level.
+        levels: the evidence's share per level, before the map is refined.
         heatmap: float32 [H, W], >= 0, original pixels, raw (evidence per original pixel; not normalised).
         status: OK, or why the map is empty (then the heatmap is all zero).
         box_xyxy_roi: for RoI features, the proposal that was pooled, in original pixels.
@@ -261,6 +262,7 @@ class Explanation:
         answer: for a box that was asked about, what became of it; `detection` is then its best candidate.
         level_heatmaps: float32 [H, W] each, what every level adds to the heatmap, in the order of `levels`; empty
             unless they were asked for, and for a map that shows nothing.
+        refined_by: dotted paths of the layers whose maps the map was multiplied with.
     """
 
     detection: Detection
@@ -273,6 +275,7 @@ class Explanation:
     target: str = "class"
     answer: Answer | None = None
     level_heatmaps: tuple[np.ndarray, ...] = ()
+    refined_by: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

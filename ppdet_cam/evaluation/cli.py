@@ -13,7 +13,7 @@ from ppdet_cam.errors import ConfigError
 from ppdet_cam.evaluation.config import ALL, DEFAULT_COSTLY_BOXES, SANITY, EvalConfig, measurable, usual_methods
 from ppdet_cam.evaluation.files import MEASUREMENTS_FILE, PAGE_FILE
 from ppdet_cam.evaluation.tables import overview
-from ppdet_cam.flags import NO_CONFIG, add_config, add_sampling
+from ppdet_cam.flags import NO_CONFIG, NONE, add_config, add_refinement, add_sampling
 from ppdet_cam.methods import methods
 from ppdet_cam.progress import ImagesBar
 from ppdet_cam.targets import DEFAULT_TARGET
@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="dotted path of a layer; repeat the flag to compare layers, join them by commas to look at them together "
         f"(default: {DEFAULT_LAYER})",
     )
+    add_refinement(parser, several=True)
     parser.add_argument(
         "--metrics",
         action="append",
@@ -136,6 +137,9 @@ def _eval_config(options: argparse.Namespace) -> EvalConfig:
         batch=options.batch_size,
         resume=options.resume,
         overwrite=options.overwrite,
+        refinements=tuple(
+            () if text == NONE else comma_items(text, "--refine_by") for text in options.refine_by or (NONE,)
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from ppdet_cam.boxes import Selection
 from ppdet_cam.config import DEFAULT_BATCH, DEFAULT_LAYER, DEFAULT_SEED, DEFAULT_THRESHOLD, Question
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.flags import NONE
 from ppdet_cam.methods import Needs, methods
 from ppdet_cam.metrics import metrics
 from ppdet_cam.registry import closest
@@ -45,6 +47,7 @@ class EvalConfig:
         methods: to compare; empty for the usual ones.
         layers: each is looked at by itself; layers joined by commas are looked at together.
         metrics: what to measure; empty for everything but sanity.
+        refinements: by which finer layers maps are refined, each as `Question.refine_by`; empty for the map as it is.
         target: name of the number that is explained.
         draw_threshold: detections with a lower score take no part.
         images: how many of the images, from the first on; None for all.
@@ -71,6 +74,7 @@ class EvalConfig:
     batch: int = DEFAULT_BATCH
     resume: bool = False
     overwrite: bool = False
+    refinements: tuple[tuple[str, ...], ...] = ((),)
 
     def __post_init__(self) -> None:
         known = measurable()
@@ -93,15 +97,17 @@ class EvalConfig:
         self.questions()
 
     def questions(self) -> tuple[Question, ...]:
-        """Returns a question for each method and layer; methods that look at no layer have one."""
+        """Returns a question for each method, layer and refinement; methods that look at no layer have one."""
         asked = []
-        for layer in dict.fromkeys(self.layers):
+        for layer, finer in dict.fromkeys(itertools.product(self.layers, self.refinements)):
             for name in self.methods:
-                if layer == self.layers[0] or not methods.get(name).needs.is_of_images:
-                    asked.append(self._question(name, layer))
+                if not methods.get(name).needs.is_of_images:
+                    asked.append(self._question(name, layer, finer))
+                elif (layer, finer) == (self.layers[0], self.refinements[0]):
+                    asked.append(self._question(name, layer, ()))
         return tuple(asked)
 
-    def _question(self, method: str, layer: str) -> Question:
+    def _question(self, method: str, layer: str, finer: tuple[str, ...]) -> Question:
         return Question(
             layers=tuple(layer.split(",")),
             method=method,
@@ -110,6 +116,7 @@ class EvalConfig:
             samples=self.samples,
             seed=self.seed,
             batch=self.batch,
+            refine_by=finer,
         )
 
     @property
@@ -119,10 +126,11 @@ class EvalConfig:
 
     def flags(self) -> dict[str, object]:
         """Returns the flags that say what is measured, by their command-line names."""
-        left_out = ("config", "overrides", "out", "resume", "overwrite", "batch")
+        left_out = ("config", "overrides", "out", "resume", "overwrite", "batch", "refinements")
         named = {"folder": "infer_dir", "methods": "method", "layers": "target_feature_layer_name"}
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {named.get(name, name): _plain(value) for name, value in values.items() if name not in left_out}
+        flags = {named.get(name, name): _plain(value) for name, value in values.items() if name not in left_out}
+        return {**flags, "refine_by": [",".join(finer) or NONE for finer in self.refinements]}
 
 
 def _plain(value: object) -> object:

@@ -119,9 +119,11 @@ def measured_image(detector: Detector, frame: Frame, true_boxes: Sequence[TrueBo
 
 
 def label_of(question: Question) -> tuple[str, str]:
-    """Returns what a question's maps are called: the method, with its target, and the layers."""
-    method = question.method if question.target == DEFAULT_TARGET else f"{question.method} {question.target}"
-    return method, "" if methods.get(question.method).needs.is_of_images else ",".join(question.layers)
+    """Returns what a question's maps are called: the method, with its target and refinement, and the layers."""
+    target = "" if question.target == DEFAULT_TARGET else f" {question.target}"
+    finer = f" refined by {','.join(question.refine_by)}" if question.refine_by else ""
+    layers = "" if methods.get(question.method).needs.is_of_images else ",".join(question.layers)
+    return f"{question.method}{target}{finer}", layers
 
 
 @dataclass(frozen=True)

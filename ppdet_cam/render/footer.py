@@ -92,12 +92,13 @@ def answer_lines(explanation: Explanation, font_px: int, *, max_px: int) -> list
 
 
 def method_entries(explanations: Iterable[Explanation]) -> list[str]:
-    """Returns the method, the target unless it is the class score, and the layers, each once."""
+    """Returns the method, the target unless it is the class score, the layers, and what refined the map, each once."""
     made = list(explanations)
     methods = [explanation.method for explanation in made]
     targets = [f"target {explanation.target}" for explanation in made if explanation.target != "class"]
     layers = [layer for explanation in made for layer in explanation.layers]
-    return [drawable(entry) for entry in dict.fromkeys([*methods, *targets, *layers])]
+    finer = [f"refined by {', '.join(explanation.refined_by)}" for explanation in made if explanation.refined_by]
+    return [drawable(entry) for entry in dict.fromkeys([*methods, *targets, *layers, *finer])]
 
 
 def level_shares(explanation: Explanation) -> list[str]:

@@ -56,6 +56,7 @@ def box_record(
         "method": explanation.method,
         "target": explanation.target,
         "layers": list(explanation.layers),
+        "refined_by": list(explanation.refined_by),
         "levels": [
             {
                 "layer": level.layer,
