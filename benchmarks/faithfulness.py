@@ -4,7 +4,7 @@ r"""Measures all CAM methods on the demo detectors and drawn scenes: the tables 
     python demo/scenes.py --out demo_out/scenes --split val --images 250 --seed 2
     python benchmarks/faithfulness.py --out demo_out/faithfulness --write docs/faithfulness.md
 
-Each detector is measured as `cam_eval` does, twice: the methods of few passes on more images, the others on fewer.
+Each detector is measured as `cam_eval` does: the methods of few passes on more images, the others on fewer.
 What was measured stays in --out, so an interrupted run goes on where it stopped, and models may be measured one by one.
 """
 
@@ -22,11 +22,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
 from recipes import CONFIGS, SCENES, WEIGHTS  # noqa: E402
 
+from ppdet_cam.config import AUTO  # noqa: E402
 from ppdet_cam.evaluation.config import ALL, EvalConfig, usual_methods  # noqa: E402
 from ppdet_cam.evaluation.files import EVAL_FILE  # noqa: E402
 from ppdet_cam.evaluation.running import evaluate  # noqa: E402
 from ppdet_cam.evaluation.tables import markdown_table  # noqa: E402
 from ppdet_cam.progress import ImagesBar  # noqa: E402
+from ppdet_cam.targets import DEFAULT_TARGET  # noqa: E402
 
 BACKBONE, NECK, ROI = "model.backbone", "model.neck", "model.bbox_head.roi_extractor"
 # SSD has no neck, and this BlazeFace's hands the backbone's maps on as they are
@@ -40,31 +42,36 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "ssd": (BACKBONE,),
 }
 COLUMNS = ("pointing", "energy", "evidence_hit", "evidence_energy", "deletion", "insertion", "insertion_minus_deletion")
+Row = Mapping[str, dict]
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One evaluation of each detector.
+    """One evaluation of each detector. Those of as many images share a table.
 
     Attributes:
         name: of its folder.
-        caption: of its tables.
         methods: that are compared.
         images: how many.
         metrics: that are measured.
+        refine_by: as `Question` has it.
+        targets: that are explained.
     """
 
     name: str
-    caption: str
     methods: tuple[str, ...]
     images: int
     metrics: tuple[str, ...]
+    refine_by: tuple[str, ...] = ()
+    targets: tuple[str, ...] = (DEFAULT_TARGET,)
 
 
+REFINED = ("eigengradcam", "hirescam", "layercam")
 PARTS = (
-    Part("usual", "Methods of at most one backward pass, and occlusion", (*usual_methods(), "occlusion"), 5, (ALL,)),
-    Part("perturbing", "Methods of hundreds of passes a box", ("ablationcam", "drise", "scorecam"), 1, COLUMNS),
+    Part("usual", (*usual_methods(), "occlusion"), 5, (ALL,)),
+    Part("refined", REFINED, 5, COLUMNS, refine_by=(AUTO,), targets=(DEFAULT_TARGET, "lead")),
+    Part("perturbing", ("ablationcam", "drise", "scorecam"), 2, COLUMNS),
 )
 
 
@@ -82,6 +89,8 @@ def measure(model: str, part: Part, folder: Path) -> None:
         images=part.images,
         costly_boxes=1,
         resume=True,
+        refinements=(part.refine_by,),
+        targets=part.targets,
     )
     for failure in evaluate(config, ImagesBar()).failures:
         print(f"{model}: {failure.path}: {failure.reason}", file=sys.stderr)
@@ -89,40 +98,49 @@ def measure(model: str, part: Part, folder: Path) -> None:
 
 def tables(out: Path, models: Sequence[str]) -> str:
     """Returns all that was measured so far as Markdown."""
-    return "\n\n".join(piece for part in PARTS for piece in _of_part(out, part, models))
+    return "\n\n".join(
+        piece
+        for images in sorted({part.images for part in PARTS}, reverse=True)
+        for piece in _on_scenes(out, [part for part in PARTS if part.images == images], models)
+    )
 
 
-def _of_part(out: Path, part: Part, models: Sequence[str]) -> Iterator[str]:
-    yield f"## {part.caption}"
-    documents = {model: out / part.name / model / EVAL_FILE for model in models}
-    for model, file in documents.items():
-        if file.is_file():
-            document = json.loads(file.read_text(encoding="utf-8"))
-            yield f"### `{model}` (boxes: {document['found']}, scenes: {document['images']})"
-            yield _table(document)
+def _on_scenes(out: Path, parts: Sequence[Part], models: Sequence[str]) -> Iterator[str]:
+    """Yields the tables of what was measured on the same scenes."""
+    yield f"## On {parts[0].images} scenes"
+    for model in models:
+        files = [out / part.name / model / EVAL_FILE for part in parts]
+        documents = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+        if documents:
+            yield f"### `{model}` (boxes: {documents[0]['found']}, scenes: {documents[0]['images']})"
+            yield _table([row for document in documents for row in document["maps"]])
+        for document in documents:
             if document["sanity"]:
                 yield _sanity(document)
 
 
-def _table(document: Mapping[str, list[dict]]) -> str:
-    best = {name: _best(document, name) for name in COLUMNS}
+def _table(found: Sequence[Row]) -> str:
+    """Returns a line per method and layer, then one per baseline: every evaluation of the same scenes has these."""
+    baselines = {(row["method"], row["layer"]): row for row in found if not _is_method(row)}
+    lines = [*filter(_is_method, found), *baselines.values()]
+    best = {name: _best(lines, name) for name in COLUMNS}
     rows = []
-    for row in document["maps"]:
+    for row in lines:
         cells = [_cell(row["metrics"].get(name), best[name], row) for name in COLUMNS]
         rows.append([f"`{row['method']}`", f"`{row['layer']}`" if row["layer"] else "-", *cells])
     return markdown_table(["method", "layer", *COLUMNS], rows)
 
 
-def _best(document: Mapping[str, list[dict]], name: str) -> float | None:
-    means = [row["metrics"][name]["mean"] for row in document["maps"] if name in row["metrics"] and _is_method(row)]
+def _best(found: Sequence[Row], name: str) -> float | None:
+    means = [row["metrics"][name]["mean"] for row in found if name in row["metrics"] and _is_method(row)]
     return (min if name == "deletion" else max)(means, default=None)
 
 
-def _is_method(row: Mapping[str, object]) -> bool:
+def _is_method(row: Row) -> bool:
     return row["no_better_than"] is not None
 
 
-def _cell(interval: Mapping[str, float] | None, best: float | None, row: Mapping[str, object]) -> str:
+def _cell(interval: Mapping[str, float] | None, best: float | None, row: Row) -> str:
     if interval is None:
         return "-"
     text = f"{interval['mean']:.3f}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 r"""Measures how fast explanations are: against paddledet's own CAM tool, and against plain inference.
 
-    python benchmarks/speed.py --out speed.json                        # everything: about 20 minutes on two cores
+    python benchmarks/speed.py --out speed.json                        # everything: about an hour on two cores
     python benchmarks/speed.py --quick --cases demo_ssd demo_ppyoloe   # a minute
 
 Prints tables in Markdown, those of docs/performance.md. Every case runs in a process of its own.

@@ -133,11 +133,24 @@ def asked_box() -> None:
     save("asked_box.jpg", draw_explanation(frame.image, answered[0]))
 
 
+def refinement_sheet() -> None:
+    """Objects that are what they are by one mark: their maps at the backbone, and below the same refined."""
+    explainer = explainer_of("faster_rcnn")
+    photo = read_image(SCENES / "scene_1.jpg").image
+    tiles = [
+        tile(photo, best(explainer, "scene_1.jpg", name, refine_by=refine_by), caption or name)
+        for refine_by, caption in (((), ""), ("auto", "--refine_by auto"))
+        for name in ("ambulance", "sealed_parcel", "wired_lamp", "van")
+    ]
+    save("refined.jpg", sheet(tiles, 4))
+
+
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     method_sheet()
     target_sheet()
     layer_sheet()
+    refinement_sheet()
     model_sheet()
     asked_box()
 

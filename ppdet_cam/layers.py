@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ppdet_cam.building import build_detector
+from ppdet_cam.config import AUTO
+from ppdet_cam.detector import Detector
+from ppdet_cam.errors import LayerError
+from ppdet_cam.finer import finer_layers
 from ppdet_cam.images import blank_frame, read_image
 from ppdet_cam.projection import nominal_stride
 from ppdet_cam.tables import aligned
 
 
 def layer_table(config: Path, overrides: Sequence[str], *, image: Path | None = None) -> str:
-    """Returns a line per layer that can be captured, and which one is recommended.
+    """Returns a line per layer that can be captured, which are recommended, and which refine a map.
 
     Columns: path, type, output shapes, stride, whether gradients of the class scores reach it. A method that needs
     gradients has nothing to show at a layer that they do not reach.
@@ -33,4 +37,12 @@ def layer_table(config: Path, overrides: Sequence[str], *, image: Path | None = 
         rows.append((layer.path, layer.kind, shapes, stride, "yes" if layer.reached else "no"))
     there = {layer.path for layer in layers}
     advice = [f"recommended: {path} ({why})" for path, why in detector.extractor.recommended_layers if path in there]
-    return "\n".join([aligned(rows), *advice])
+    return "\n".join([aligned(rows), *advice, *_refinement(detector)])
+
+
+def _refinement(detector: Detector) -> list[str]:
+    """Returns a line with the layers that `--refine_by auto` stands for, none for a backbone without."""
+    try:
+        return [f"--refine_by {AUTO}: {', '.join(finer_layers(detector))}"]
+    except LayerError:
+        return []

@@ -40,6 +40,7 @@ def box_record(
         "method": "gradcam",
         "target": "class",
         "layers": ["model.neck"],
+        "refined_by": [],
         "levels": [
             {
                 "layer": "model.neck",
@@ -194,6 +195,7 @@ def _explanation(box: Record, heat: np.ndarray) -> Explanation:
         detection=Detection(box["index"], box["class_id"], box["class_name"], box["score"], (left, top, right, bottom)),
         method=box["method"],
         layers=tuple(box["layers"]),
+        refined_by=tuple(box["refined_by"]),
         levels=tuple(
             LevelShare(
                 level["layer"], level["level"], tuple(level["grid_hw"]), tuple(level["stride_yx"]), level["share"]

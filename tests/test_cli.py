@@ -107,6 +107,7 @@ def test_run_json_says_what_was_run(command, on_cpu):
         "infer_list": None,
         "cam_out": "cam_out",
         "target_feature_layer_name": ["model.backbone"],
+        "refine_by": [],
         "method": DEFAULT_METHOD,
         "target": "class",
         "draw_threshold": 0.4,
@@ -528,20 +529,22 @@ def test_project_files_are_found_from_any_folder(command):
 
 
 RECOMMENDED = "recommended: "
+REFINEMENT = "--refine_by auto: "
 
 
 def table(lines: list[str]) -> dict[str, list[str]]:
     """Returns path -> the columns type, shapes, stride, gradients."""
-    rows = [line for line in lines if not line.startswith(RECOMMENDED)]
+    rows = [line for line in lines if not line.startswith((RECOMMENDED, REFINEMENT))]
     starts = [rows[0].index(title) for title in ("layer", "type", "output", "stride", "gradients")]
     cells = [[line[a:b].strip() for a, b in itertools.zip_longest(starts, starts[1:])] for line in rows[1:]]
     return {row[0]: row[1:] for row in cells}
 
 
 def recommended(lines: list[str]) -> list[str]:
-    """Returns the paths that are recommended; each line says why, and they stand last."""
+    """Returns the paths that are recommended; each line says why, and they stand last but for the refinement."""
     advice = [line[len(RECOMMENDED) :] for line in lines if line.startswith(RECOMMENDED)]
-    assert lines[len(lines) - len(advice) :] == [RECOMMENDED + line for line in advice]
+    assert lines[-1].startswith(REFINEMENT)
+    assert lines[len(lines) - len(advice) - 1 : -1] == [RECOMMENDED + line for line in advice]
     assert all(line.endswith(")") and " (" in line for line in advice)
     return [line.split(" ")[0] for line in advice]
 
@@ -561,6 +564,7 @@ def test_list_layers_needs_no_weights_and_no_image(command, monkeypatch):
     assert layers["model.backbone.conv1._conv"] == ["Conv2D", "32x150x150", "2", "yes"]
     assert layers["model.ssd_head.boxes0"][-1] == "no"
     assert recommended(run.out) == ["model.backbone"]
+    assert run.out[-1] == f"{REFINEMENT}model.backbone.conv2_1, model.backbone.conv3_1"
     assert "model" not in layers and "model.ssd_head" not in layers
     assert contents(command.folder) == {}
 

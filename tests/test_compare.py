@@ -230,6 +230,7 @@ def as_boxes(drawn: Drawn) -> list[Box]:
             "class",
             (),
             (),
+            (),
             MapStatus.OK,
             "",
             None,

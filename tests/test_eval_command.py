@@ -90,6 +90,27 @@ def test_everything_is_measured_and_written(command: Command) -> None:
     assert "occlusion" in out
 
 
+def test_refined_maps_are_rows_of_their_own(command: Command) -> None:
+    """Beside the maps as they are."""
+    asked = (
+        "--method",
+        "layercam",
+        "--images",
+        "1",
+        "--costly_boxes",
+        "1",
+        "--refine_by",
+        "none",
+        "--refine_by",
+        "auto",
+    )
+    code, out, _ = command(*asked, "--metrics", "pointing,energy")
+    assert code == 0
+    rows = {row["method"]: row["metrics"] for row in command.document()["maps"]}
+    assert rows["layercam refined by auto"]["energy"]["mean"] > rows["layercam"]["energy"]["mean"]
+    assert "layercam refined by auto" in out
+
+
 def test_the_box_itself_scores_what_it_must(command: Command) -> None:
     """The filled box points into the box; a flat map has the energy of chance."""
     command(*FAST, "--metrics", "pointing,energy_over_chance")

@@ -11,7 +11,7 @@ import pytest
 
 from ppdet_cam.config import Question
 from ppdet_cam.errors import ConfigError, PpdetCamError
-from ppdet_cam.evaluation.config import AGREEMENT, SANITY, EvalConfig, measurable, usual_methods
+from ppdet_cam.evaluation.config import AGREEMENT, SANITY, EvalConfig, label_of, measurable, usual_methods
 from ppdet_cam.evaluation.files import MEASUREMENTS_FILE
 from ppdet_cam.evaluation.page import render_evaluation
 from ppdet_cam.evaluation.records import measurement_of, measurement_record, read_records
@@ -213,6 +213,48 @@ def test_every_question_pairs_a_method_with_a_layer() -> None:
     ]
 
 
+def test_refinements_are_compared_and_named() -> None:
+    """Each is a map of its own; what looks at no layer is asked once, as it is."""
+    config = EvalConfig(
+        CONFIG,
+        (),
+        Path("gt.json"),
+        methods=("layercam", "occlusion"),
+        refinements=((), ("auto",), ("a.stem", "a.res2")),
+    )
+    assert [label_of(asked) for asked in config.questions()] == [
+        ("layercam", "model.backbone"),
+        ("occlusion", ""),
+        ("layercam refined by auto", "model.backbone"),
+        ("layercam refined by a.stem,a.res2", "model.backbone"),
+    ]
+    assert config.flags()["refine_by"] == ["none", "auto", "a.stem,a.res2"]
+    only = EvalConfig(CONFIG, (), Path("gt.json"), methods=("occlusion",), refinements=(("auto",),))
+    assert [label_of(asked) for asked in only.questions()] == [("occlusion", "")]
+    assert [asked.refine_by for asked in only.questions()] == [()]
+
+
+def test_targets_are_compared_and_named() -> None:
+    """D-RISE explains box and class together, so it is asked once."""
+    asked = EvalConfig(
+        CONFIG,
+        (),
+        Path("gt.json"),
+        methods=("layercam", "occlusion", "drise"),
+        targets=("class", "lead"),
+        layers=("a", "b"),
+    ).questions()
+    assert [label_of(one) for one in asked] == [
+        ("layercam", "a"),
+        ("occlusion", ""),
+        ("drise", ""),
+        ("layercam lead", "a"),
+        ("occlusion lead", ""),
+        ("layercam", "b"),
+        ("layercam lead", "b"),
+    ]
+
+
 def test_defaults_measure_all_but_sanity_with_the_methods_of_one_backward_pass() -> None:
     """The checks that take longest are asked for by name."""
     config = EvalConfig(CONFIG, (), Path("gt.json"))
@@ -238,7 +280,7 @@ def test_all_names_everything() -> None:
         ({"images": 0}, "--images must be at least 1, not 0"),
         ({"costly_boxes": -1}, "--costly_boxes must be at least 0, not -1"),
         ({"resume": True, "overwrite": True}, "give one of them"),
-        ({"target": "klass"}, "did you mean 'class'"),
+        ({"targets": ("klass",)}, "did you mean 'class'"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(changes: dict, message: str) -> None:

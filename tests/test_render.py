@@ -47,9 +47,12 @@ def explanation(
     index: int = 3,
     target: str = "class",
     answer: Answer | None = None,
+    refined_by: tuple[str, ...] = (),
 ) -> Explanation:
     detection = Detection(index, class_id, class_name, 0.9376, box_xyxy)
-    return Explanation(detection, "gradcam", layers, levels, heatmap, status, box_xyxy_roi, target, answer)
+    return Explanation(
+        detection, "gradcam", layers, levels, heatmap, status, box_xyxy_roi, target, answer, refined_by=refined_by
+    )
 
 
 def level(layer: str, side: int, share: float) -> LevelShare:
@@ -474,6 +477,8 @@ def test_method_entries_names_the_target_only_when_it_is_not_the_class() -> None
     assert method_entries([other]) == ["gradcam", "target box:left", "model.backbone"]
     both = method_entries([other, explanation(hot_square(), layers=("model.neck",))])
     assert both == ["gradcam", "target box:left", "model.backbone", "model.neck"]
+    refined = method_entries([explanation(hot_square(), refined_by=("a.stem", "a.res2"))])
+    assert refined == ["gradcam", "model.backbone", "refined by a.stem, a.res2"]
 
 
 @pytest.mark.parametrize("width", [320, 640, 3000])

@@ -27,6 +27,10 @@ def test_speed_benchmark_of_a_small_case(tmp_path):
     for record in found["commands"]:
         assert record["boxes"] == 10
         assert min(record["plain"]) > 0 and record["plain_mb"] > 100
+    for record in found["refined"]:
+        assert record["boxes"] == 10
+        assert 0 < min(record["as_they_are"]) < min(record["refined"])
+        assert min(record["ours"]) > 0 and record["ours_mb"] > 100
     titles = [line for line in done.stdout.splitlines() if line.startswith("### ")]
-    assert [title.split()[1] for title in titles] == ["machine", "boxes", "commands", "growth"]
+    assert [title.split()[1] for title in titles] == ["machine", "boxes", "commands", "refined", "growth"]
     assert "| demo_faster_rcnn | bbox_head.roi_extractor |" in done.stdout

@@ -151,8 +151,8 @@ def _facts(comparison: Comparison) -> list[tuple[str, str, str]]:
         ("Method", _distinct(a, lambda box: box.method), _distinct(b, lambda box: box.method)),
         (
             "Layers",
-            _distinct(a, lambda box: ", ".join(box.layers)),
-            _distinct(b, lambda box: ", ".join(box.layers)),
+            _distinct(a, lambda box: box.seen_at),
+            _distinct(b, lambda box: box.seen_at),
         ),
         ("Images", f"{len(a.images):,}", f"{len(b.images):,}"),
         ("Boxes", f"{_box_count(a):,}", f"{_box_count(b):,}"),

@@ -83,7 +83,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="LIST",
         help=f"what to measure, separated by commas, or {ALL}: {', '.join(measurable())} (default: all but {SANITY})",
     )
-    parser.add_argument("--target", default=DEFAULT_TARGET, metavar="WHAT", help="what is explained, as for cam_ppdet")
+    parser.add_argument(
+        "--target",
+        action="append",
+        metavar="WHAT",
+        help=f"what is explained, as for cam_ppdet; repeat the flag to compare (default: {DEFAULT_TARGET})",
+    )
     parser.add_argument(
         "--draw_threshold",
         type=float,
@@ -128,7 +133,7 @@ def _eval_config(options: argparse.Namespace) -> EvalConfig:
         methods=_all_items(options.method, "--method"),
         layers=tuple(options.target_feature_layer_name or (DEFAULT_LAYER,)),
         metrics=_all_items(options.metrics, "--metrics"),
-        target=options.target,
+        targets=tuple(options.target or (DEFAULT_TARGET,)),
         draw_threshold=options.draw_threshold,
         images=options.images,
         costly_boxes=options.costly_boxes,

@@ -34,6 +34,14 @@ def usual_methods() -> tuple[str, ...]:
     return tuple(name for name in methods.names() if methods.get(name).needs in cheap)
 
 
+def label_of(question: Question) -> tuple[str, str]:
+    """Returns what a question's maps are called: the method, with its target and refinement, and the layers."""
+    target = "" if question.target == DEFAULT_TARGET else f" {question.target}"
+    finer = f" refined by {','.join(question.refine_by)}" if question.refine_by else ""
+    layers = "" if methods.get(question.method).needs.is_of_images else ",".join(question.layers)
+    return f"{question.method}{target}{finer}", layers
+
+
 @dataclass(frozen=True)
 class EvalConfig:
     """One evaluation.
@@ -48,7 +56,7 @@ class EvalConfig:
         layers: each is looked at by itself; layers joined by commas are looked at together.
         metrics: what to measure; empty for everything but sanity.
         refinements: by which finer layers maps are refined, each as `Question.refine_by`; empty for the map as it is.
-        target: name of the number that is explained.
+        targets: names of numbers that are explained.
         draw_threshold: detections with a lower score take no part.
         images: how many of the images, from the first on; None for all.
         costly_boxes: of how many boxes of an image deletion, insertion and sanity are measured.
@@ -65,7 +73,7 @@ class EvalConfig:
     methods: tuple[str, ...] = ()
     layers: tuple[str, ...] = (DEFAULT_LAYER,)
     metrics: tuple[str, ...] = ()
-    target: str = DEFAULT_TARGET
+    targets: tuple[str, ...] = (DEFAULT_TARGET,)
     draw_threshold: float = DEFAULT_THRESHOLD
     images: int | None = None
     costly_boxes: int = DEFAULT_COSTLY_BOXES
@@ -97,26 +105,30 @@ class EvalConfig:
         self.questions()
 
     def questions(self) -> tuple[Question, ...]:
-        """Returns a question for each method, layer and refinement; methods that look at no layer have one."""
-        asked = []
-        for layer, finer in dict.fromkeys(itertools.product(self.layers, self.refinements)):
-            for name in self.methods:
-                if not methods.get(name).needs.is_of_images:
-                    asked.append(self._question(name, layer, finer))
-                elif (layer, finer) == (self.layers[0], self.refinements[0]):
-                    asked.append(self._question(name, layer, ()))
-        return tuple(asked)
+        """Returns a question for each method, layer, target and refinement.
 
-    def _question(self, method: str, layer: str, finer: tuple[str, ...]) -> Question:
+        A method that looks at no layer is asked once for each target, D-RISE, which knows no target, once.
+        """
+        return tuple(
+            self._question(name, layer, target, finer)
+            for layer, target, finer in itertools.product(
+                dict.fromkeys(self.layers), dict.fromkeys(self.targets), dict.fromkeys(self.refinements)
+            )
+            for name in self.methods
+            if (layer, finer) == (self.layers[0], self.refinements[0]) or not methods.get(name).needs.is_of_images
+            if target == self.targets[0] or methods.get(name).needs is not Needs.MASKS
+        )
+
+    def _question(self, method: str, layer: str, target: str, finer: tuple[str, ...]) -> Question:
         return Question(
             layers=tuple(layer.split(",")),
             method=method,
-            target=self.target,
+            target=target,
             selection=Selection(self.draw_threshold),
             samples=self.samples,
             seed=self.seed,
             batch=self.batch,
-            refine_by=finer,
+            refine_by=() if methods.get(method).needs.is_of_images else finer,
         )
 
     @property
@@ -127,7 +139,12 @@ class EvalConfig:
     def flags(self) -> dict[str, object]:
         """Returns the flags that say what is measured, by their command-line names."""
         left_out = ("config", "overrides", "out", "resume", "overwrite", "batch", "refinements")
-        named = {"folder": "infer_dir", "methods": "method", "layers": "target_feature_layer_name"}
+        named = {
+            "folder": "infer_dir",
+            "methods": "method",
+            "layers": "target_feature_layer_name",
+            "targets": "target",
+        }
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         flags = {named.get(name, name): _plain(value) for name, value in values.items() if name not in left_out}
         return {**flags, "refine_by": [",".join(finer) or NONE for finer in self.refinements]}

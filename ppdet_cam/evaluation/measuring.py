@@ -12,6 +12,7 @@ import numpy as np
 from ppdet_cam.config import Question
 from ppdet_cam.detector import Detector
 from ppdet_cam.errors import WeightsError
+from ppdet_cam.evaluation.config import label_of
 from ppdet_cam.evaluation.shipped_tool import NAME as SHIPPED_TOOL
 from ppdet_cam.evaluation.shipped_tool import shipped_level, shipped_map
 from ppdet_cam.evaluation.values import ImageMeasurement, Measured, Place, Sanity
@@ -19,7 +20,6 @@ from ppdet_cam.explainer import Explainer
 from ppdet_cam.extractors.base import KeptRow
 from ppdet_cam.gradients import image_features, roi_features
 from ppdet_cam.layer_names import parse_layers
-from ppdet_cam.methods import methods
 from ppdet_cam.metrics import (
     MeasuredMap,
     applicable,
@@ -116,14 +116,6 @@ def measured_image(detector: Detector, frame: Frame, true_boxes: Sequence[TrueBo
             for position, box in enumerate(image.boxes)
         ),
     )
-
-
-def label_of(question: Question) -> tuple[str, str]:
-    """Returns what a question's maps are called: the method, with its target and refinement, and the layers."""
-    target = "" if question.target == DEFAULT_TARGET else f" {question.target}"
-    finer = f" refined by {','.join(question.refine_by)}" if question.refine_by else ""
-    layers = "" if methods.get(question.method).needs.is_of_images else ",".join(question.layers)
-    return f"{question.method}{target}{finer}", layers
 
 
 @dataclass(frozen=True)

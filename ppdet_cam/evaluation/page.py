@@ -68,7 +68,7 @@ def render_evaluation(summary: Summary, document: Mapping[str, object], failures
             ("Config", str(config.get("path", ""))),
             ("Weights", str(weights.get("asked", ""))),
             ("Annotations", str(flags.get("gt", ""))),
-            ("Target", str(flags.get("target", ""))),
+            ("Targets", ", ".join(_texts(flags.get("target")))),
             ("Device", str(document.get("device", ""))),
             ("Versions", ", ".join(f"{name} {text}" for name, text in _mapping(document.get("versions")).items())),
         ],
@@ -88,6 +88,10 @@ def render_evaluation(summary: Summary, document: Mapping[str, object], failures
 
 def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
+
+
+def _texts(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, (list, tuple)) else []
 
 
 def _at(layer: str) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 from ppdet_cam.building import build_detector, weights_of
 from ppdet_cam.detector import Detector
 from ppdet_cam.errors import LayerError, OutputError, PpdetCamError
-from ppdet_cam.evaluation.config import AGREEMENT, SANITY, EvalConfig
+from ppdet_cam.evaluation.config import AGREEMENT, SANITY, EvalConfig, label_of
 from ppdet_cam.evaluation.files import EVAL_FILE, MEASUREMENTS_FILE, OWN_FILES, PAGE_FILE, PARTIAL_FILE, TABLE_FILE
-from ppdet_cam.evaluation.measuring import Plan, label_of, measured_image
+from ppdet_cam.evaluation.measuring import Plan, measured_image
 from ppdet_cam.evaluation.page import render_evaluation
 from ppdet_cam.evaluation.records import measurement_of, measurement_record, read_records
 from ppdet_cam.evaluation.summary import Label, Summary, summarise

@@ -122,7 +122,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [
         ("Config", run.config),
         ("Weights", run.weights.get("asked", "")),
-        ("Layers", _distinct(layer for box in boxes for layer in box.layers)),
+        ("Layers", _distinct(box.seen_at for box in boxes)),
         ("Method", _distinct(box.method for box in boxes)),
         ("Highest score", f"{max(scores):.3f}" if scores else ""),
     ]
@@ -186,7 +186,7 @@ def _image_values(image: Image, boxes: Sequence[Mapping[str, object]]) -> dict[s
 def _box_values(box: Box, layers: Sequence[str], thumbnail: Thumbnail | None) -> dict[str, object]:
     values: dict[str, object] = {
         **box_values(box, file_url),
-        "layers": box.layers,
+        "seenAt": box.seen_at,
         "levels": [
             [layers.index(level.layer), level.level, *level.grid_hw, *level.stride_yx, rounded(level.share, 5)]
             for level in box.levels

@@ -75,6 +75,7 @@ class Box:
         method: name of the CAM method.
         target: the number that was explained.
         layers: dotted paths of the layers looked at.
+        refined_by: dotted paths of the layers whose maps the map was multiplied with.
         levels: the evidence's share per level.
         status: OK, or why there is no map.
         reason: the status in words.
@@ -90,6 +91,7 @@ class Box:
     method: str
     target: str
     layers: tuple[str, ...]
+    refined_by: tuple[str, ...]
     levels: tuple[LevelShare, ...]
     status: MapStatus
     reason: str
@@ -98,6 +100,12 @@ class Box:
     answer: Answer | None
     truth: BoxTruth | None
     role: Role
+
+    @property
+    def seen_at(self) -> str:
+        """The layers, with those that refined the map, in words."""
+        finer = f", refined by {', '.join(self.refined_by)}" if self.refined_by else ""
+        return ", ".join(self.layers) + finer
 
     @property
     def heat_outside(self) -> float | None:
@@ -300,6 +308,7 @@ def _box(value: object, false_positives: tuple[int, ...]) -> Box:
         method=_take(record, "method", _text),
         target=_take(record, "target", _text, "class"),
         layers=_take(record, "layers", _tuple(_text)),
+        refined_by=_take(record, "refined_by", _tuple(_text), ()),
         levels=_take(record, "levels", _tuple(_level)),
         status=status,
         reason=_take(record, "reason", _text, "" if status is MapStatus.OK else status.value),

@@ -30,6 +30,7 @@ GOOD: dict[str, tuple[str, ...]] = {
     "shard": ("1/1", "1/2", "2/2", "3/7"),
     "method": tuple(methods.names()),
     "target": (*targets.names(), "box:left", "contrast:face", "other:face", "class:0"),
+    "refine_by": ("auto", "model.backbone.blaze_0,model.backbone.blaze_2", "model.neck", "auto,auto", "no.layer"),
     "target_feature_layer_name": (
         "model.backbone",
         "model.backbone@0",

@@ -85,7 +85,7 @@ function sideOf(box) {
     box.answer ? [box.role === "missed" ? "Its box" : "Box asked about", cornersText(box.answer.box)] : null,
     box.roi ? ["Proposal", cornersText(box.roi)] : null,
     ["Method", box.target === "class" ? box.method : `${box.method} of ${box.target}`],
-    ["Layers", box.layers.join(", ")],
+    ["Layers", box.seenAt],
     ["Image", element("a", { href: imageHash(box.image), title: box.image.path }, box.image.title)],
   ].filter(Boolean);
   const side = element("div", { class: "viewer-side" });
