@@ -41,6 +41,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "retinanet": (BACKBONE, NECK),
     "ssd": (BACKBONE,),
 }
+ONE_CLASS = ("blazeface",)  # without a runner-up, so without the target "lead"
 COLUMNS = ("pointing", "energy", "evidence_hit", "evidence_energy", "deletion", "insertion", "insertion_minus_deletion")
 Row = Mapping[str, dict]
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -71,7 +72,7 @@ REFINED = ("eigengradcam", "hirescam", "layercam")
 PARTS = (
     Part("usual", (*usual_methods(), "occlusion"), 5, (ALL,)),
     Part("refined", REFINED, 5, COLUMNS, refine_by=(AUTO,), targets=(DEFAULT_TARGET, "lead")),
-    Part("perturbing", ("ablationcam", "drise", "scorecam"), 2, COLUMNS),
+    Part("perturbing", ("ablationcam", "drise", "scorecam"), 1, COLUMNS),
 )
 
 
@@ -90,7 +91,7 @@ def measure(model: str, part: Part, folder: Path) -> None:
         costly_boxes=1,
         resume=True,
         refinements=(part.refine_by,),
-        targets=part.targets,
+        targets=(DEFAULT_TARGET,) if model in ONE_CLASS else part.targets,
     )
     for failure in evaluate(config, ImagesBar()).failures:
         print(f"{model}: {failure.path}: {failure.reason}", file=sys.stderr)
@@ -131,20 +132,24 @@ def _table(found: Sequence[Row]) -> str:
     return markdown_table(["method", "layer", *COLUMNS], rows)
 
 
-def _best(found: Sequence[Row], name: str) -> float | None:
-    means = [row["metrics"][name]["mean"] for row in found if name in row["metrics"] and _is_method(row)]
-    return (min if name == "deletion" else max)(means, default=None)
+def _best(found: Sequence[Row], name: str) -> str | None:
+    means = [_printed(row["metrics"][name]) for row in found if name in row["metrics"] and _is_method(row)]
+    return (min if name == "deletion" else max)(means, key=float, default=None)
 
 
 def _is_method(row: Row) -> bool:
     return row["no_better_than"] is not None
 
 
-def _cell(interval: Mapping[str, float] | None, best: float | None, row: Row) -> str:
+def _cell(interval: Mapping[str, float] | None, best: str | None, row: Row) -> str:
     if interval is None:
         return "-"
-    text = f"{interval['mean']:.3f}"
-    return f"**{text}**" if _is_method(row) and interval["mean"] == best else text
+    text = _printed(interval)
+    return f"**{text}**" if _is_method(row) and text == best else text
+
+
+def _printed(interval: Mapping[str, float]) -> str:
+    return f"{interval['mean']:.3f}"
 
 
 def _sanity(document: Mapping[str, list]) -> str:
