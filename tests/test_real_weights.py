@@ -58,6 +58,17 @@ def test_faces_are_explained_by_themselves(explainer, real_folder, capsys):
     assert np.mean(energies) >= 0.80
 
 
+def test_refined_faces_keep_to_the_face(explainer, real_folder):
+    """A refined map has more of its energy in the box than the map as it is, 90 % at least, and peaks inside."""
+    for name in FACES:
+        plain, refined = (explainer(real_folder / name, method="layercam", refine_by=by)[0] for by in ((), "auto"))
+        box_xyxy = plain.detection.box_xyxy
+        energy, peak_inside = in_box(refined.heatmap, box_xyxy)
+        assert peak_inside
+        assert energy > max(0.9, in_box(plain.heatmap, box_xyxy)[0])
+        assert refined.refined_by == ("model.backbone.blaze_1", "model.backbone.blaze_4")
+
+
 def test_gradients_equal_finite_differences(explainer, real_folder):
     """On the released weights, single activations' gradients equal central differences of the score."""
     from ppdet_cam.images import read_image

@@ -56,7 +56,10 @@ GOOD: dict[str, tuple[str, ...]] = {
     "opt": ("use_gpu=false", "BBoxPostProcess.nms.keep_top_k=2", "weights=demo/weights/blazeface.pdparams"),
 }
 NUMBERS = (*"-1 0 1 2 1.5 x ٣ 0x10 nan inf -inf 1e9 1e400 99999999999999999999 1_0".split(), "", " 3")
-PATHS = (*". .. /dev/null /proc/self/mem ~nobody/x gone.jpg photo.jpg/below ./photo.jpg folder/ ~".split(), *FILES)
+PATHS = (
+    *". .. /dev/null /proc/self/mem ~no_such_user/x gone.jpg photo.jpg/below ./photo.jpg folder/ ~".split(),
+    *FILES,
+)
 PATHS += ("", " ", "x" * 300, "\udce9.jpg", "a\nb")
 TEXTS = (*", a,,b é %s {} - -- -x nan 0 -1 None ' a:b:c : 1,2,3,4 1,2,3,nan 4,3,2,1 0/0 1/0 2/1 box:0 box:nan".split(),)
 TEXTS += (*"class: box: model. model.backbone@9 @".split(), "", " ", "\n", "x" * 3000, "\x1b[31m")
