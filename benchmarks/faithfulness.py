@@ -108,7 +108,7 @@ def tables(out: Path, models: Sequence[str]) -> str:
 
 def _on_scenes(out: Path, parts: Sequence[Part], models: Sequence[str]) -> Iterator[str]:
     """Yields the tables of what was measured on the same scenes."""
-    yield f"## On {parts[0].images} scenes"
+    yield f"## On {parts[0].images} {'scene' if parts[0].images == 1 else 'scenes'}"
     for model in models:
         files = [out / part.name / model / EVAL_FILE for part in parts]
         documents = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
