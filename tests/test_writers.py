@@ -372,6 +372,7 @@ def test_box_record_holds_all_that_is_known_of_a_box() -> None:
         "method": "gradcam",
         "target": "class",
         "layers": ["model.neck"],
+        "refined_by": [],
         "levels": [
             {"layer": "model.neck", "level": 0, "grid_hw": [80, 60], "stride_yx": [8.0, 8.0], "share": 0.25},
             {"layer": "model.neck", "level": 1, "grid_hw": [40, 30], "stride_yx": [16.0, 16.0], "share": 0.75},
@@ -387,6 +388,12 @@ def test_box_record_of_a_blank_map_says_why(status: MapStatus) -> None:
     record = box_record(dataclasses.replace(EXPLANATION, status=status), {})
     assert (record["status"], record["reason"]) == (status.name.lower(), status.value)
     assert record["energy_in_box"] is None
+
+
+def test_box_record_tells_what_refined_the_map() -> None:
+    """The layers by their paths, as a list."""
+    refined = dataclasses.replace(EXPLANATION, refined_by=("model.backbone.conv1", "model.backbone.res2"))
+    assert box_record(refined, {})["refined_by"] == ["model.backbone.conv1", "model.backbone.res2"]
 
 
 def test_box_record_tells_the_roi() -> None:
