@@ -152,24 +152,15 @@ def commands(name: str, weights_folder: str, repeats: int) -> list[Record]:
     case, records = CASES[name], []
     weights = str(case.weights(Path(weights_folder)))
     for layer, _ in zip(case.layers, case.goals):
-        record: Record = {"case": name, "layer": layer, "goal": case.command_goal, "plain": [], "ours": []}
-        memory: dict[str, list[float]] = {"plain": [], "ours": []}
         with tempfile.TemporaryDirectory() as out:
-            for turn in range(repeats):
-                pictures = Path(out) / f"ours_{turn}"
-                programs = {
-                    "plain": _plain(case, weights, str(Path(out) / "plain")),
-                    "ours": _ours(case, weights, layer, str(pictures)),
-                }
-                for who, program in programs.items():
-                    taken, peak = _run(program)
-                    record[who].append(taken)
-                    memory[who].append(peak)
+            record: Record = {"case": name, "layer": layer, "goal": case.command_goal}
+            record.update(_beside_plain(case, weights, out, repeats, partial(_ours, case, weights, layer)))
+            pictures = _folder(out, repeats - 1)
             record["boxes"] = len(list(pictures.glob("*.jpg")))
             threshold = _highest_score(pictures)
             old = [sys.executable, "benchmarks/old_tool.py", str(case.config), weights, str(case.image), layer]
-            _, old_peak = _run([*old, str(threshold), str(Path(out) / "old")])
-        records.append({**record, "plain_mb": max(memory["plain"]), "ours_mb": max(memory["ours"]), "old_mb": old_peak})
+            _, record["old_mb"] = _run([*old, str(threshold), str(Path(out) / "old")])
+        records.append(record)
     return records
 
 
@@ -177,21 +168,35 @@ def refined(name: str, weights_folder: str, repeats: int) -> Record:
     """Returns seconds per box of maps as they are and of refined ones, taking turns; and whole commands with refined
     ones beside plain inference."""
     case = CASES[name]
-    weights = case.weights(Path(weights_folder))
+    weights = str(case.weights(Path(weights_folder)))
     found = {"case": name, **alone(_refined_boxes, name, weights_folder, repeats)}
-    memory: dict[str, list[float]] = {"plain": [], "ours": []}
     with tempfile.TemporaryDirectory() as out:
-        for turn in range(repeats):
-            ours = _ours(case, str(weights), BACKBONE, str(Path(out) / f"ours_{turn}"))
-            programs = {
-                "plain": _plain(case, str(weights), str(Path(out) / "plain")),
-                "ours": [*ours, "--refine_by", "auto"],
-            }
-            for who, program in programs.items():
-                taken, peak = _run(program)
-                found.setdefault(who, []).append(taken)
-                memory[who].append(peak)
+        refining = partial(_ours, case, weights, BACKBONE, more=("--refine_by", "auto"))
+        return {**found, **_beside_plain(case, weights, out, repeats, refining)}
+
+
+def _beside_plain(case: Case, weights: str, out: str, repeats: int, ours: Callable[[str], list[str]]) -> Record:
+    """Returns seconds and peak memory of plain inference and of our command, taking turns.
+
+    Args:
+        ours: the folder that it writes into -> the command; each turn has its own, `_folder`.
+    """
+    found: dict[str, list[float]] = {"plain": [], "ours": []}
+    memory: dict[str, list[float]] = {"plain": [], "ours": []}
+    for turn in range(repeats):
+        programs = {
+            "plain": _plain(case, weights, str(Path(out) / "plain")),
+            "ours": ours(str(_folder(out, turn))),
+        }
+        for who, program in programs.items():
+            taken, peak = _run(program)
+            found[who].append(taken)
+            memory[who].append(peak)
     return {**found, **{f"{who}_mb": max(peaks) for who, peaks in memory.items()}}
+
+
+def _folder(out: str, turn: int) -> Path:
+    return Path(out) / f"ours_{turn}"
 
 
 def _refined_boxes(name: str, weights_folder: str, repeats: int) -> Record:
@@ -317,10 +322,10 @@ def _plain(case: Case, weights: str, out: str) -> list[str]:
     return [*program, str(COMMAND_THRESHOLD), out]
 
 
-def _ours(case: Case, weights: str, layer: str, out: str) -> list[str]:
+def _ours(case: Case, weights: str, layer: str, out: str, *, more: Sequence[str] = ()) -> list[str]:
     program = [sys.executable, "tools/cam_ppdet.py", "-c", str(case.config), "--infer_img", str(case.image)]
     asked = ["--draw_threshold", str(COMMAND_THRESHOLD), "--top_k", str(COMMAND_BOXES)]
-    return [*program, *asked, "--cam_out", out, "--target_feature_layer_name", layer, "-o", f"weights={weights}"]
+    return [*program, *asked, "--cam_out", out, "--target_feature_layer_name", layer, *more, "-o", f"weights={weights}"]
 
 
 def _highest_score(pictures: Path) -> float:

@@ -20,7 +20,7 @@ DEFAULT_THRESHOLD = 0.5
 DEFAULT_SEED = 0
 DEFAULT_BATCH = 8
 DEFAULT_WORKERS = 2
-AUTO = "auto"
+AUTO, NONE = "auto", "none"  # of --refine_by: what is found in the model; the map as it is
 
 
 @dataclass(frozen=True)

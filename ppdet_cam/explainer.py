@@ -399,7 +399,7 @@ class Explainer:
         *,
         keep_levels: bool,
     ) -> Iterator[Explanation]:
-        method = methods.get(question.method)
+        method, refined_by = methods.get(question.method), tuple(self._finer(question))
         candidates = [subject.kept for subject in subjects if subject.kept is not None]
         maps: Iterator[_Map] = iter(())
         if candidates and method.needs.is_of_images:
@@ -419,7 +419,7 @@ class Explainer:
                 target=target.name,
                 answer=subject.answer,
                 level_heatmaps=found.level_heatmaps,
-                refined_by=tuple(self._finer(question)),
+                refined_by=refined_by,
             )
 
     def _from_images(
@@ -483,20 +483,17 @@ def _mapped(
 ) -> _Map:
     """Returns the map of one box: of each part of its target, refined by the finer layers, then combined."""
 
-    def on_image(features: Sequence[FeatureMap], layers: Sequence[str]) -> OnImage:
-        of_layers = [feature for feature in features if feature.layer in layers]
-        return map_on_image(of_layers, method, forward.geometry, cell_strides=forward.cell_strides)
+    def on_image(features: Sequence[FeatureMap]) -> OnImage:
+        return map_on_image(features, method, forward.geometry, cell_strides=forward.cell_strides)
 
-    looked_at = [layer for layer in dict.fromkeys(feature.layer for feature in per_part[0]) if layer not in finer]
-    maps = [on_image(features, looked_at) for features in per_part]
-    factors: Sequence[np.ndarray] = ()
-    if finer:
-        maps, factors = zip(
-            *(
-                refined(coarse, [on_image(features, (path,)) for path in finer])
-                for coarse, features in zip(maps, per_part)
-            )
-        )
+    maps, factors = [], []
+    for features in per_part:
+        of_part = on_image([feature for feature in features if feature.layer not in finer])
+        if finer:
+            of_finer = [on_image([feature for feature in features if feature.layer == path]) for path in finer]
+            of_part, factor = refined(of_part, of_finer)
+            factors.append(factor)
+        maps.append(of_part)
     rois = [feature.roi_xyxy for feature in per_part[0] if feature.roi_xyxy is not None]
     levels = level_heatmaps(maps, original_hw=forward.geometry.original_hw, factors=factors) if keep_levels else ()
     return _Map(*combined(maps), box_on_original(rois[0], forward.geometry) if rois else None, levels)

@@ -42,4 +42,4 @@ def finer_layers(detector: Detector) -> tuple[str, ...]:
 
 
 def _last_whole(paths: list[str]) -> str:
-    return max(enumerate(paths), key=lambda numbered: (-numbered[1].count("."), numbered[0]))[1]
+    return min(reversed(paths), key=lambda path: path.count("."))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from ppdet_cam.config import AUTO, DEFAULT_BATCH, DEFAULT_SEED
+from ppdet_cam.config import AUTO, DEFAULT_BATCH, DEFAULT_SEED, NONE
 from ppdet_cam.terminal import user_path
 
-NONE = "none"  # of --refine_by: the map as it is
 NO_CONFIG = "no config given: -c <file>.yml, for example -c configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml"
 
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ppdet_cam import __version__
-from ppdet_cam.config import DEFAULT_LAYER, DEFAULT_THRESHOLD
+from ppdet_cam.config import DEFAULT_LAYER, DEFAULT_THRESHOLD, NONE
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.evaluation.config import ALL, DEFAULT_COSTLY_BOXES, SANITY, EvalConfig, measurable, usual_methods
 from ppdet_cam.evaluation.files import MEASUREMENTS_FILE, PAGE_FILE
 from ppdet_cam.evaluation.tables import overview
-from ppdet_cam.flags import NO_CONFIG, NONE, add_config, add_refinement, add_sampling
+from ppdet_cam.flags import NO_CONFIG, add_config, add_refinement, add_sampling
 from ppdet_cam.methods import methods
 from ppdet_cam.progress import ImagesBar
 from ppdet_cam.targets import DEFAULT_TARGET

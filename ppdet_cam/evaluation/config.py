@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ppdet_cam.boxes import Selection
-from ppdet_cam.config import DEFAULT_BATCH, DEFAULT_LAYER, DEFAULT_SEED, DEFAULT_THRESHOLD, Question
+from ppdet_cam.config import DEFAULT_BATCH, DEFAULT_LAYER, DEFAULT_SEED, DEFAULT_THRESHOLD, NONE, Question
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.flags import NONE
 from ppdet_cam.methods import Needs, methods
 from ppdet_cam.metrics import metrics
 from ppdet_cam.registry import closest
@@ -55,7 +54,7 @@ class EvalConfig:
         methods: to compare; empty for the usual ones.
         layers: each is looked at by itself; layers joined by commas are looked at together.
         metrics: what to measure; empty for everything but sanity.
-        refinements: by which finer layers maps are refined, each as `Question.refine_by`; empty for the map as it is.
+        refinements: by which finer layers maps are refined, each as `Question.refine_by`; () is the map as it is.
         targets: names of numbers that are explained.
         draw_threshold: detections with a lower score take no part.
         images: how many of the images, from the first on; None for all.
