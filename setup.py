@@ -31,14 +31,20 @@ setup(
     python_requires=">=3.9,<3.12",  # numpy<1.24, which paddledet 2.6.0 asks for, has no wheels for Python 3.12
     packages=[
         "ppdet_cam",
+        "ppdet_cam.commands",
         "ppdet_cam.compare",
+        "ppdet_cam.detectors",
+        "ppdet_cam.detectors.families",
         "ppdet_cam.evaluation",
-        "ppdet_cam.extractors",
+        "ppdet_cam.explaining",
+        "ppdet_cam.images",
         "ppdet_cam.methods",
         "ppdet_cam.metrics",
+        "ppdet_cam.outputs",
+        "ppdet_cam.questions",
         "ppdet_cam.render",
         "ppdet_cam.report",
-        "ppdet_cam.writers",
+        "ppdet_cam.running",
         *FOLDERS,
     ],
     package_dir={"ppdet_cam": "ppdet_cam", **FOLDERS},
@@ -77,10 +83,10 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "cam_ppdet = ppdet_cam.cli:main",
-            "cam_report = ppdet_cam.report.cli:main",
-            "cam_compare = ppdet_cam.compare.cli:main",
-            "cam_eval = ppdet_cam.evaluation.cli:main",
+            "cam_ppdet = ppdet_cam.commands.cam_ppdet:main",
+            "cam_report = ppdet_cam.commands.cam_report:main",
+            "cam_compare = ppdet_cam.commands.cam_compare:main",
+            "cam_eval = ppdet_cam.commands.cam_eval:main",
         ]
     },
 )

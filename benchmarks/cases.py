@@ -76,8 +76,8 @@ def prepare_weights(name: str, folder: str) -> None:
     """Writes seeded weights for a case that needs them and has none yet."""
     from seeded_weights import seed_detector
 
-    from ppdet_cam.building import build_detector
-    from ppdet_cam.images import read_image
+    from ppdet_cam.detectors.building import build_detector
+    from ppdet_cam.images.reading import read_image
 
     import paddle  # isort: skip  (after ppdet_cam, which loads what paddle needs loaded before it)
 

@@ -22,13 +22,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
 from recipes import CONFIGS, SCENES, WEIGHTS  # noqa: E402
 
-from ppdet_cam.config import AUTO  # noqa: E402
+from ppdet_cam.commands.progress import ImagesBar  # noqa: E402
 from ppdet_cam.evaluation.config import ALL, EvalConfig, usual_methods  # noqa: E402
 from ppdet_cam.evaluation.files import EVAL_FILE  # noqa: E402
 from ppdet_cam.evaluation.running import evaluate  # noqa: E402
 from ppdet_cam.evaluation.tables import markdown_table  # noqa: E402
-from ppdet_cam.progress import ImagesBar  # noqa: E402
-from ppdet_cam.targets import DEFAULT_TARGET  # noqa: E402
+from ppdet_cam.questions.targets import DEFAULT_TARGET  # noqa: E402
+from ppdet_cam.running.config import AUTO  # noqa: E402
 
 BACKBONE, NECK, ROI = "model.backbone", "model.neck", "model.bbox_head.roi_extractor"
 # SSD has no neck, and this BlazeFace's hands the backbone's maps on as they are

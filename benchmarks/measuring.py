@@ -28,8 +28,8 @@ from cases import BACKBONE, CASES, ROI, ROOT, Case
 
 if TYPE_CHECKING:
     from ppdet_cam import Explainer
-    from ppdet_cam.boxes import Selection
-    from ppdet_cam.config import Question
+    from ppdet_cam.questions.boxes import Selection
+    from ppdet_cam.running.config import Question
     from ppdet_cam.structures import Frame
 
 Record = dict[str, object]
@@ -53,8 +53,8 @@ def alone(task: Callable[..., object], *arguments: object) -> object:
 
 def machine() -> Record:
     """Returns how many multiply-adds per second matrix products reach here, and what ran."""
-    from ppdet_cam import threads
-    from ppdet_cam.compat import paddle
+    from ppdet_cam.detectors import threads
+    from ppdet_cam.detectors.compat import paddle
 
     one = np.random.default_rng(0).random((GEMM, GEMM), np.float32)
     tensor = paddle.to_tensor(one)
@@ -75,8 +75,8 @@ def machine() -> Record:
 
 def _convolution_milliseconds() -> Record:
     """Returns how long the gradient of one convolution takes paddle, and the windowed one with and without zeros."""
-    from ppdet_cam.compat import paddle
-    from ppdet_cam.convolutions import windowed_gradients
+    from ppdet_cam.detectors.compat import paddle
+    from ppdet_cam.detectors.convolutions import windowed_gradients
 
     channels, cells = CONVOLUTION
     layer = paddle.nn.Conv2D(channels, channels, 3, padding=1)
@@ -105,7 +105,7 @@ def boxes(name: str, weights_folder: str, repeats: int) -> list[Record]:
     from old_tool import OldTool
 
     from ppdet_cam import Explainer
-    from ppdet_cam.images import read_image
+    from ppdet_cam.images.reading import read_image
 
     case, records = CASES[name], []
     weights, frame = case.weights(Path(weights_folder)), read_image(case.image)
@@ -201,7 +201,7 @@ def _folder(out: str, turn: int) -> Path:
 
 def _refined_boxes(name: str, weights_folder: str, repeats: int) -> Record:
     from ppdet_cam import Explainer
-    from ppdet_cam.images import read_image
+    from ppdet_cam.images.reading import read_image
 
     case = CASES[name]
     frame = read_image(case.image)
@@ -219,7 +219,7 @@ def _refined_boxes(name: str, weights_folder: str, repeats: int) -> Record:
 def by_count(name: str, weights_folder: str, counts: Sequence[int]) -> list[Record]:
     """Returns, per layer, seconds by number of boxes; fewer where the image has not so many."""
     from ppdet_cam import Explainer
-    from ppdet_cam.images import read_image
+    from ppdet_cam.images.reading import read_image
 
     case, records = CASES[name], []
     frame = read_image(case.image)
@@ -237,9 +237,9 @@ def by_count(name: str, weights_folder: str, counts: Sequence[int]) -> list[Reco
 def at_pixels(name: str, weights_folder: str, pixels: int) -> Record:
     """Returns seconds of one box with an input of this many pixels on each side."""
     from ppdet_cam import Explainer
-    from ppdet_cam.building import build_detector
-    from ppdet_cam.images import read_image
-    from ppdet_cam.settings import read_settings
+    from ppdet_cam.detectors.building import build_detector
+    from ppdet_cam.detectors.settings import read_settings
+    from ppdet_cam.images.reading import read_image
 
     case = CASES[name]
     settings = read_settings(case.config)
@@ -271,7 +271,7 @@ class _Counted:
     @contextlib.contextmanager
     def counting(self) -> Iterator[None]:
         """Counts while the context lasts."""
-        from ppdet_cam import convolutions
+        from ppdet_cam.detectors import convolutions
 
         own, least = convolutions.input_gradient, convolutions.LEAST
 
@@ -291,7 +291,7 @@ class _Counted:
 
 def _linear_multiply_adds(explainer: Explainer) -> int:
     """Returns those of an R-CNN's head on one RoI: once forward, once back."""
-    from ppdet_cam.compat import paddle
+    from ppdet_cam.detectors.compat import paddle
 
     head = explainer.detector.extractor.roi_head
     layers = [] if head is None else [layer for layer in head.sublayers() if isinstance(layer, paddle.nn.Linear)]

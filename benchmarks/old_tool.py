@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """paddledet 2.6.0's own CAM tool, `ppdet.utils.cam_utils.BBoxCAM`, timed without its drawing.
 
-Added so that it runs: the repairs of `ppdet_cam.compat`, and `retain_grads()` on the features that it reads `.grad` of.
+Added so that it runs: the repairs of `ppdet_cam.detectors.compat`, and `retain_grads()` on the features that it reads
+`.grad` of.
 As a program it is that tool's whole command: CONFIG WEIGHTS IMAGE LAYER THRESHOLD OUT.
 """
 
@@ -16,7 +17,7 @@ from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppdet_cam import compat  # noqa: E402, F401
+from ppdet_cam.detectors import compat  # noqa: E402, F401
 
 import paddle  # isort: skip  # noqa: E402
 import ppdet.utils.cam_utils as cam_utils  # noqa: E402

@@ -18,7 +18,7 @@ from PIL import ImageDraw  # noqa: E402
 from ppdet.core.workspace import load_config, merge_config  # noqa: E402
 from ppdet.engine import Trainer  # noqa: E402
 
-from ppdet_cam import compat  # noqa: E402, F401
+from ppdet_cam.detectors import compat  # noqa: E402, F401
 
 
 def text_size(draw: ImageDraw.ImageDraw, text: str) -> tuple[int, int]:

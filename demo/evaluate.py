@@ -25,9 +25,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 from recipes import CONFIGS, SCENES, SPLIT_IMAGES, SPLIT_SEEDS, WEIGHTS, model_names  # noqa: E402
 from scenes import write_scenes  # noqa: E402
 
-from ppdet_cam.building import build_detector  # noqa: E402
+from ppdet_cam.detectors.building import build_detector  # noqa: E402
 from ppdet_cam.errors import PpdetCamError  # noqa: E402
-from ppdet_cam.images import read_image  # noqa: E402
+from ppdet_cam.images.reading import read_image  # noqa: E402
 
 import numpy as np  # isort: skip  # noqa: E402
 from pycocotools.coco import COCO  # noqa: E402

@@ -18,9 +18,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppdet_cam.building import build_detector  # noqa: E402
-from ppdet_cam.detector import Detector  # noqa: E402  (needs the path above)
-from ppdet_cam.images import read_image  # noqa: E402
+from ppdet_cam.detectors.building import build_detector  # noqa: E402
+from ppdet_cam.detectors.detector import Detector  # noqa: E402  (needs the path above)
+from ppdet_cam.images.reading import read_image  # noqa: E402
 from ppdet_cam.places import find_file  # noqa: E402
 from ppdet_cam.structures import Frame  # noqa: E402
 

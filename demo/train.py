@@ -31,7 +31,7 @@ from recipes import CONFIGS, SCENES, SPLIT_IMAGES, SPLIT_SEEDS, WEIGHTS, model_n
 from scenes import write_scenes  # noqa: E402
 from train_repairs import apply_training_repairs  # noqa: E402
 
-from ppdet_cam.settings import read_settings  # noqa: E402
+from ppdet_cam.detectors.settings import read_settings  # noqa: E402
 
 import paddle  # isort: skip  # noqa: E402
 from ppdet.core import workspace  # noqa: E402
@@ -219,7 +219,7 @@ def train(model: str, *, out: Path, scenes: Path, work: Path, restart: bool, epo
 
 
 def _show_progress() -> None:
-    """Lets ppdet's loggers speak: importing them through `ppdet_cam.compat` keeps them quiet."""
+    """Lets ppdet's loggers speak: importing them through `ppdet_cam.detectors.compat` keeps them quiet."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     for name in ("ppdet.engine", "ppdet.utils.checkpoint"):

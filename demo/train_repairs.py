@@ -1,7 +1,7 @@
 """Repairs that let paddledet 2.6.0 train on the paddle of today.
 
-As in `ppdet_cam/compat.py`: each names the error it cures and the versions it is for, and changes what ppdet's own
-modules do, never paddle itself and never a file on disk. Explaining needs none of them.
+As in `ppdet_cam/detectors/compat.py`: each names the error it cures and the versions it is for, and changes what
+ppdet's own modules do, never paddle itself and never a file on disk. Explaining needs none of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppdet_cam.compat import PaddleSeenByModule, concat_of_scalars  # noqa: E402  (first: loads what paddle needs loaded before it)
+from ppdet_cam.detectors.compat import PaddleSeenByModule, concat_of_scalars  # noqa: E402  (first: loads what paddle needs loaded before it)
 
 import paddle  # isort: skip  # noqa: E402
 from ppdet.modeling.assigners import atss_assigner, task_aligned_assigner  # noqa: E402

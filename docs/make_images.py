@@ -14,11 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
 from ppdet_cam import Explainer  # noqa: E402
-from ppdet_cam.images import read_image  # noqa: E402
+from ppdet_cam.images.reading import read_image  # noqa: E402
 from ppdet_cam.methods import methods  # noqa: E402
+from ppdet_cam.questions.truth import read_ground_truth  # noqa: E402
 from ppdet_cam.render import draw_explanation, draw_heatmap, encode_jpeg  # noqa: E402
 from ppdet_cam.structures import Explanation, MapStatus  # noqa: E402
-from ppdet_cam.truth import read_ground_truth  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 SCENES = ROOT / "demo" / "drawn"

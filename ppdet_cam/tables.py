@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ppdet_cam.methods import methods
-from ppdet_cam.targets import targets
+from ppdet_cam.questions.targets import targets
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

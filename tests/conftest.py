@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "demo"), str(ROOT / "tests")]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "demo"), str(HERE)]
 
-from families import FAMILIES  # noqa: E402  (needs the path above)
+from support.families import FAMILIES  # noqa: E402  (needs the path above)
+from support.places import ROOT  # noqa: E402
 
 from ppdet_cam.structures import Frame  # noqa: E402
 
@@ -21,7 +22,7 @@ REAL_WEIGHTS = "PPDET_CAM_REAL"
 @pytest.fixture(scope="session")
 def photo() -> Frame:
     """A photograph, wider than high."""
-    from ppdet_cam.images import read_image
+    from ppdet_cam.images.reading import read_image
 
     return read_image(ROOT / "demo" / "coffee.jpg")
 
@@ -35,7 +36,7 @@ def detector_of(photo: Frame):
         if name not in built:
             from seeded_weights import seed_detector
 
-            from ppdet_cam.building import build_detector
+            from ppdet_cam.detectors.building import build_detector
 
             family = FAMILIES[name]
             detector, _ = build_detector(ROOT / family.config, overrides=family.overrides)
@@ -49,7 +50,7 @@ def detector_of(photo: Frame):
 @pytest.fixture(scope="session")
 def seeded_weights(tmp_path_factory, detector_of):
     """The seeded weights of the two smallest detectors, as files: config -> path."""
-    from runs import save_seeded_weights
+    from support.runs import save_seeded_weights
 
     return save_seeded_weights(tmp_path_factory.mktemp("weights"), detector_of)
 
@@ -57,7 +58,7 @@ def seeded_weights(tmp_path_factory, detector_of):
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys, seeded_weights):
     """The command line, in an empty current folder."""
-    from runs import Command
+    from support.runs import Command
 
     monkeypatch.chdir(tmp_path)
     return Command(tmp_path, seeded_weights, capsys)

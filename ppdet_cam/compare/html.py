@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ppdet_cam.boxes import MATCH_IOU
 from ppdet_cam.compare.comparison import Comparison
 from ppdet_cam.compare.differences import Touches
 from ppdet_cam.compare.matching import ImagePair, Kind
@@ -15,6 +14,9 @@ from ppdet_cam.compare.measures import MeasuredPair
 from ppdet_cam.compare.pictures import Thumbnails, link_to, thumbnails_of
 from ppdet_cam.compare.record import SCHEMA_KEY, comparison_record, summary_record
 from ppdet_cam.errors import OutputError
+from ppdet_cam.outputs.files import check_output_folder, write_atomically
+from ppdet_cam.outputs.manifest import encode_document
+from ppdet_cam.questions.boxes import MATCH_IOU
 from ppdet_cam.report.html import REPORT_FILE, box_values, rounded, thumbnail_values, urls
 from ppdet_cam.report.page import (
     SHARED_SCRIPTS,
@@ -26,8 +28,6 @@ from ppdet_cam.report.page import (
     render_page,
 )
 from ppdet_cam.report.reading import Box, ImageTruth, Run
-from ppdet_cam.writers.files import check_output_folder, write_atomically
-from ppdet_cam.writers.manifest import encode_document
 
 COMPARE_FILE = "compare.html"
 COMPARE_RECORD = "compare.json"

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.projection import project
+from ppdet_cam.explaining.projection import project
+from ppdet_cam.outputs.raw import block_means
 from ppdet_cam.structures import GridMap, GridPlacement
-from ppdet_cam.writers.raw import block_means
 
 
 @dataclass(frozen=True)

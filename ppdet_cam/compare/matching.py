@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from ppdet_cam.boxes import MATCH_IOU, iou
+from ppdet_cam.questions.boxes import MATCH_IOU, iou
 from ppdet_cam.report.reading import Box, Image, Role
 
 

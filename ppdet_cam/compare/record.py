@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ppdet_cam import __version__
-from ppdet_cam.boxes import MATCH_IOU
 from ppdet_cam.compare.comparison import Comparison
 from ppdet_cam.compare.differences import Difference
 from ppdet_cam.compare.matching import ImagePair
 from ppdet_cam.compare.measures import Mean, MeasuredPair, Summary
 from ppdet_cam.metrics import Interval
+from ppdet_cam.questions.boxes import MATCH_IOU
 from ppdet_cam.report.reading import Box, Image, Run
 
 COMPARE_SCHEMA = 1

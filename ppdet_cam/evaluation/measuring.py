@@ -9,17 +9,18 @@ from functools import cached_property
 
 import numpy as np
 
-from ppdet_cam.config import Question
-from ppdet_cam.detector import Detector
+from ppdet_cam.detectors.detector import Detector
+from ppdet_cam.detectors.families.base import KeptRow
+from ppdet_cam.detectors.layer_names import parse_layers
 from ppdet_cam.errors import WeightsError
 from ppdet_cam.evaluation.config import label_of
+from ppdet_cam.evaluation.randomising import Part, cascade
 from ppdet_cam.evaluation.shipped_tool import NAME as SHIPPED_TOOL
 from ppdet_cam.evaluation.shipped_tool import shipped_level, shipped_map
 from ppdet_cam.evaluation.values import ImageMeasurement, Measured, Place, Sanity
-from ppdet_cam.explainer import Explainer
-from ppdet_cam.extractors.base import KeptRow
-from ppdet_cam.gradients import image_features, roi_features
-from ppdet_cam.layer_names import parse_layers
+from ppdet_cam.explaining.explainer import Explainer
+from ppdet_cam.explaining.gradients import image_features, roi_features
+from ppdet_cam.explaining.replay import candidates_of_images
 from ppdet_cam.metrics import (
     MeasuredMap,
     applicable,
@@ -32,12 +33,11 @@ from ppdet_cam.metrics import (
     rank_correlations,
     spearman,
 )
-from ppdet_cam.randomising import Part, cascade
-from ppdet_cam.replay import candidates_of_images
+from ppdet_cam.outputs.raw import block_means
+from ppdet_cam.questions.targets import DEFAULT_TARGET, parse_target
+from ppdet_cam.questions.truth import Match, TrueBox, match, true_mask
+from ppdet_cam.running.config import Question
 from ppdet_cam.structures import Candidates, Detection, Frame
-from ppdet_cam.targets import DEFAULT_TARGET, parse_target
-from ppdet_cam.truth import Match, TrueBox, match, true_mask
-from ppdet_cam.writers.raw import block_means
 
 CURVE_STEPS = 20
 BATCH = 8

@@ -10,8 +10,8 @@ from pathlib import Path
 from ppdet_cam.evaluation import plots
 from ppdet_cam.evaluation.summary import BOX_BASELINES, Row, SanityRow, Summary
 from ppdet_cam.evaluation.tables import GROUPS, agreement_layers, explanation
-from ppdet_cam.merging import Failure
 from ppdet_cam.metrics import Better, Interval, metrics
+from ppdet_cam.outputs.merging import Failure
 from ppdet_cam.report.page import TEMPLATES, PageFiles, encode_payload, render_page
 
 _FILES = PageFiles(

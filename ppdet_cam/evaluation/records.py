@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ppdet_cam.evaluation.files import MEASUREMENTS_FILE
 from ppdet_cam.evaluation.values import ImageMeasurement, Measured, Place, Sanity
-from ppdet_cam.writers.manifest import decode_line
+from ppdet_cam.outputs.manifest import decode_line
 
 
 def measurement_record(path: str, name: str, measured: ImageMeasurement, *, seconds: float) -> dict[str, object]:

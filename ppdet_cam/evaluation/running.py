@@ -10,28 +10,28 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ppdet_cam.building import build_detector, weights_of
-from ppdet_cam.detector import Detector
+from ppdet_cam.detectors.building import build_detector, weights_of
+from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.errors import LayerError, OutputError, PpdetCamError
 from ppdet_cam.evaluation.config import AGREEMENT, SANITY, EvalConfig, label_of
 from ppdet_cam.evaluation.files import EVAL_FILE, MEASUREMENTS_FILE, OWN_FILES, PAGE_FILE, PARTIAL_FILE, TABLE_FILE
 from ppdet_cam.evaluation.measuring import Plan, measured_image
 from ppdet_cam.evaluation.page import render_evaluation
+from ppdet_cam.evaluation.randomising import parts_from_the_top
 from ppdet_cam.evaluation.records import measurement_of, measurement_record, read_records
 from ppdet_cam.evaluation.summary import Label, Summary, summarise
 from ppdet_cam.evaluation.tables import markdown, summary_record
-from ppdet_cam.explainer import Explainer
-from ppdet_cam.images import blank_frame, read_image
-from ppdet_cam.inputs import ImageFile, annotated_images
-from ppdet_cam.many import Bar, NoBar
-from ppdet_cam.merging import Failure
-from ppdet_cam.randomising import parts_from_the_top
-from ppdet_cam.resume import check_same_settings
-from ppdet_cam.session import run_document
-from ppdet_cam.stopping import stopping_on_signals
-from ppdet_cam.truth import GroundTruth, read_ground_truth
-from ppdet_cam.writers.files import cannot_write, check_output_folder, write_atomically
-from ppdet_cam.writers.manifest import encode_document, encode_line, failed_record
+from ppdet_cam.explaining.explainer import Explainer
+from ppdet_cam.images.inputs import ImageFile, annotated_images
+from ppdet_cam.images.reading import blank_frame, read_image
+from ppdet_cam.outputs.files import cannot_write, check_output_folder, write_atomically
+from ppdet_cam.outputs.manifest import encode_document, encode_line, failed_record
+from ppdet_cam.outputs.merging import Failure
+from ppdet_cam.outputs.resume import check_same_settings
+from ppdet_cam.questions.truth import GroundTruth, read_ground_truth
+from ppdet_cam.running.many import Bar, NoBar
+from ppdet_cam.running.session import run_document
+from ppdet_cam.running.stopping import stopping_on_signals
 
 _KIND = "evaluation"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ppdet_cam.outputs.files import write_atomically
 from ppdet_cam.report.page import (
     SHARED_SCRIPTS,
     Count,
@@ -17,7 +18,6 @@ from ppdet_cam.report.page import (
 from ppdet_cam.report.reading import Box, Image, Role, Run, read_run
 from ppdet_cam.report.thumbnails import MAX_EMBEDDED, Thumbnail, embedded_thumbnail, linked_thumbnail
 from ppdet_cam.structures import MapStatus
-from ppdet_cam.writers.files import write_atomically
 
 REPORT_FILE = "report.html"
 

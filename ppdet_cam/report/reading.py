@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar, overload
 
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.resume import PARTIAL_FILE, part_files
+from ppdet_cam.outputs.manifest import IMAGES_FILE, RUN_FILE
+from ppdet_cam.outputs.resume import PARTIAL_FILE, part_files
 from ppdet_cam.structures import Answer, Detection, LevelShare, MapStatus, Verdict
-from ppdet_cam.writers.manifest import IMAGES_FILE, RUN_FILE
 
 READ_SCHEMA = 2
 

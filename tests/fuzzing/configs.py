@@ -11,8 +11,8 @@ from pathlib import Path
 import yaml
 
 from fuzzing.world import CHOICE, MARKER, ROOT, Drawn, flipped, save_photo, spliced
-from ppdet_cam.settings import Tagged, read_settings
-from ppdet_cam.workspace import TRAINING_SECTIONS
+from ppdet_cam.detectors.settings import Tagged, read_settings
+from ppdet_cam.detectors.workspace import TRAINING_SECTIONS
 
 MODELS = ("blazeface",) * 8 + ("ssd", "ppyoloe", "ppyolo_tiny", "retinanet", "faster_rcnn", "mask_rcnn")
 

@@ -10,12 +10,12 @@ import shutil
 from pathlib import Path
 
 from fuzzing.world import CHOICE, CONFIG, Drawn, explain, save_photo
-from ppdet_cam.cli import build_parser
+from ppdet_cam.commands.cam_ppdet import build_parser
 from ppdet_cam.methods import Needs, methods
+from ppdet_cam.outputs.pictures import KINDS
+from ppdet_cam.outputs.raw import RAW_DTYPES
+from ppdet_cam.questions.targets import targets
 from ppdet_cam.render.style import COLORMAPS, MASKS, NORMALIZATIONS
-from ppdet_cam.targets import targets
-from ppdet_cam.writers.pictures import KINDS
-from ppdet_cam.writers.raw import RAW_DTYPES
 
 FILES = ("photo.jpg", "folder/a.png", "folder", "list.txt", "gt.json", "bad.jpg", "mine.yml", "fifo", "loop")
 

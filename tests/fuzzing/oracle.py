@@ -14,9 +14,9 @@ import numpy as np
 
 from fuzzing.running import Outcome
 from fuzzing.world import Snapshot, is_folder, snapshot
-from ppdet_cam.cli import build_parser
+from ppdet_cam.commands.cam_ppdet import build_parser
 from ppdet_cam.errors import PpdetCamError
-from ppdet_cam.writers.manifest import files_of
+from ppdet_cam.outputs.manifest import files_of
 
 ERROR = "cam_ppdet: error: "
 LONGEST_ERROR = 4000  # characters

@@ -53,7 +53,7 @@ def run_here(arguments: Sequence[str], here: Path, *, interrupt_after: float | N
         here: its current folder.
         interrupt_after: seconds until Ctrl-C is pressed, to see how it stops.
     """
-    from ppdet_cam.cli import main
+    from ppdet_cam.commands.cam_ppdet import main
 
     code, escaped, started = None, "", time.perf_counter()
     with _current_folder(here), _captured() as read:

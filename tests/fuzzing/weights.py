@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fuzzing.world import MARKER, WEIGHTS, Drawn, explain, flipped, save_photo, spliced
-from ppdet_cam.weights import load_state_dict
+from ppdet_cam.detectors.weights import load_state_dict
 
 Arrays = dict[object, object]
 

@@ -1,0 +1,1 @@
+"""The four commands: flags and terminal -> a call."""

@@ -1,0 +1,378 @@
+"""The command line: flags -> RunConfig -> a run; an error -> one line and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ppdet_cam import __version__
+from ppdet_cam.commands.flags import NO_CONFIG, add_config, add_refinement, add_sampling
+from ppdet_cam.commands.progress import ImagesBar, show_progress
+from ppdet_cam.commands.terminal import (
+    EXIT_DONE,
+    EXIT_SIGNAL,
+    EXIT_SOME_FAILED,
+    Parser,
+    comma_items,
+    detector_packages,
+    exit_code_of,
+    logging_on_stderr,
+    print_error,
+    print_failures,
+    print_result,
+    user_path,
+)
+from ppdet_cam.errors import ConfigError
+from ppdet_cam.images.inputs import Inputs
+from ppdet_cam.methods import methods
+from ppdet_cam.outputs.manifest import IMAGES_FILE
+from ppdet_cam.outputs.pictures import DEFAULT_KINDS, KINDS, Output
+from ppdet_cam.outputs.raw import RAW_DTYPES, RAW_FRAMES
+from ppdet_cam.questions.boxes import Selection, parse_box
+from ppdet_cam.questions.targets import DEFAULT_TARGET, targets
+from ppdet_cam.registry import closest
+from ppdet_cam.render import STYLE_OPTIONS, RenderStyle
+from ppdet_cam.running.config import (
+    DEFAULT_LAYER,
+    DEFAULT_METHOD,
+    DEFAULT_THRESHOLD,
+    DEFAULT_WORKERS,
+    Question,
+    RunConfig,
+)
+from ppdet_cam.tables import level_table, method_table, target_table
+
+if TYPE_CHECKING:
+    from ppdet_cam.running.batch import Result
+
+PROGRAM = "cam_ppdet"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all flags."""
+    parser = Parser(
+        prog=PROGRAM,
+        advice=f"all flags: {PROGRAM} --help",
+        description="Shows why a PaddleDetection detector drew each of its boxes: one picture per box, with the class "
+        "activation map of that box's own score over the image.",
+    )
+    add_config(parser)
+    _add_inputs(parser)
+    _add_question(parser)
+    _add_output(parser)
+    parser.add_argument(
+        "--list_layers",
+        action="store_true",
+        help="print every layer that can be captured, with its output shapes and strides, whether the scores' "
+        "gradients reach it, and which one is recommended, and stop; needs no weights and no image",
+    )
+    parser.add_argument(
+        "--list_methods", action="store_true", help="print every method, what it needs and costs, and stop"
+    )
+    parser.add_argument("--list_targets", action="store_true", help="print every target and its meaning, and stop")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    return parser
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say which images are explained."""
+    parser.add_argument(
+        "--infer_img",
+        type=user_path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="image to explain, or several",
+    )
+    parser.add_argument("--infer_dir", type=user_path, metavar="FOLDER", help="explain all images in this folder")
+    parser.add_argument(
+        "--recursive", action="store_true", help="with --infer_dir: the images in the folder's folders as well"
+    )
+    parser.add_argument(
+        "--infer_list",
+        type=user_path,
+        metavar="FILE",
+        help="explain the images that this file names, a path per line, relative to --infer_dir if that is given",
+    )
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="explain the I-th of N parts of the images only, into a folder that all parts share; "
+        "paddle.distributed.launch does it by itself",
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say what is written, where and how."""
+    parser.add_argument(
+        "--cam_out",
+        type=user_path,
+        default=Path("cam_out"),
+        metavar="FOLDER",
+        help="folder to write into (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--save",
+        action="append",
+        metavar="KINDS",
+        help="what is written, several separated by commas: "
+        f"{'; '.join(f'{kind}: {meaning}' for kind, meaning in KINDS.items())} (default: {','.join(DEFAULT_KINDS)})",
+    )
+    for option in STYLE_OPTIONS:
+        parser.add_argument(option.flag, default=option.default, metavar=option.metavar, help=option.help)
+    parser.add_argument(
+        "--raw_dtype",
+        default=RAW_DTYPES[0],
+        metavar="TYPE",
+        help=f"numbers of --save raw: {' or '.join(RAW_DTYPES)} (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--raw_reduction",
+        type=int,
+        default=1,
+        metavar="N",
+        help="--save raw: N x N pixels are averaged to one value (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--raw_frame",
+        default=RAW_FRAMES[0],
+        metavar="FRAME",
+        help="--save raw: image for maps in the image's pixels, grid for those of each level on its own feature grid, "
+        "which are small and exact (default: %(default)s)",
+    )
+    parser.add_argument("--report", action="store_true", help="write report.html as well, a page to look at them all")
+    parser.add_argument(
+        "--vdl_log_dir",
+        type=user_path,
+        metavar="FOLDER",
+        help="log pictures and numbers into this folder as well, for visualdl --logdir FOLDER",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run over several images that is in --cam_out, and try again what failed",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="remove the run that is in --cam_out")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=DEFAULT_WORKERS,
+        metavar="N",
+        help="threads that draw and write while the next maps are computed (default: %(default)s)",
+    )
+
+
+def _add_question(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say what is asked of which boxes."""
+    parser.add_argument(
+        "--target_feature_layer_name",
+        action="append",
+        metavar="PATH",
+        help="dotted path of the layer to look at: model.backbone, model.neck, model.bbox_head.roi_extractor, ...; "
+        "several, separated by commas or by repeating the flag, are put together; model.neck@1 picks a level "
+        f"(default: {DEFAULT_LAYER})",
+    )
+    add_refinement(parser, several=False)
+    parser.add_argument(
+        "--method",
+        default=DEFAULT_METHOD,
+        metavar="NAME",
+        help=f"CAM method: {', '.join(methods.names())} (default: %(default)s); what they need: --list_methods",
+    )
+    parser.add_argument(
+        "--target",
+        default=DEFAULT_TARGET,
+        metavar="WHAT",
+        help=f"what is explained: {', '.join(targets.get(name).form for name in targets.names())} "
+        "(default: %(default)s); their meaning: --list_targets",
+    )
+    parser.add_argument(
+        "--draw_threshold",
+        type=float,
+        default=DEFAULT_THRESHOLD,
+        metavar="SCORE",
+        help="explain boxes with at least this score (default: %(default)s)",
+    )
+    parser.add_argument("--top_k", type=int, metavar="N", help="of these, explain the N with the highest scores")
+    parser.add_argument("--classes", metavar="LIST", help="explain boxes of these classes only: person,dog or ids")
+    parser.add_argument(
+        "--box_index", metavar="LIST", help="explain exactly these detections, such as 3,7, whatever their score"
+    )
+    parser.add_argument(
+        "--box",
+        action="append",
+        default=[],
+        metavar="L,T,R,B[,CLASS]",
+        help="ask about a box in pixels of the image, found or missed: what became of it, and where the evidence of "
+        "its best candidate lies; may be repeated; the detections are then not explained",
+    )
+    parser.add_argument(
+        "--gt",
+        type=user_path,
+        metavar="FILE",
+        help="COCO annotations: every object of an image that no detection found is asked about as well; without "
+        "--infer_img and --infer_list, its images are explained",
+    )
+    parser.add_argument("--levels", action="store_true", help="print each level's share of every box's evidence")
+    add_sampling(parser)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code.
+
+    0 done, 2 something given was wrong, 3 some images failed, 130 interrupted (143 by SIGTERM).
+    """
+    with logging_on_stderr(PROGRAM):
+        return exit_code_of(PROGRAM, lambda: _answer(_parse(arguments)))
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Returns the flags.
+
+    Raises:
+        ConfigError: an unknown flag, a value that does not fit, or no config.
+    """
+    options, unknown = build_parser().parse_known_args(arguments)
+    if unknown:
+        flags = [f"--{name}" for name in vars(options)]
+        raise ConfigError(f"unknown argument {unknown[0]!r}; all flags: {PROGRAM} --help{closest(unknown[0], flags)}")
+    if options.config is None and not (options.list_methods or options.list_targets):
+        raise ConfigError(NO_CONFIG)
+    return options
+
+
+def _answer(options: argparse.Namespace) -> int:
+    """Does what is asked for, prints what comes of it, and returns the exit code."""
+    if options.list_methods:
+        print_result(method_table())
+    elif options.list_targets:
+        print_result(target_table())
+    elif options.list_layers:
+        print_result(_list_layers(options))
+    else:
+        return _explain(options)
+    return EXIT_DONE
+
+
+def _question(options: argparse.Namespace) -> Question:
+    selection = Selection(
+        draw_threshold=options.draw_threshold,
+        top_k=options.top_k,
+        classes=comma_items(options.classes, "--classes"),
+        box_index=tuple(_integer(item, "--box_index") for item in comma_items(options.box_index, "--box_index")),
+    )
+    return Question(
+        layers=tuple(options.target_feature_layer_name or (DEFAULT_LAYER,)),
+        method=options.method,
+        target=options.target,
+        selection=selection,
+        boxes=tuple(parse_box(text, position) for position, text in enumerate(options.box)),
+        samples=options.samples,
+        seed=options.seed,
+        batch=options.batch_size,
+        refine_by=comma_items(options.refine_by, "--refine_by"),
+    )
+
+
+def _integer(text: str, flag: str) -> int:
+    if not text.isdecimal():
+        raise ConfigError(f"{flag} takes whole numbers from 0, separated by commas, not {text!r}")
+    return int(text)
+
+
+def _run_config(options: argparse.Namespace) -> RunConfig:
+    style = RenderStyle.from_flags({option.name: getattr(options, option.name) for option in STYLE_OPTIONS})
+    kinds = tuple(kind for text in options.save or DEFAULT_KINDS for kind in comma_items(text, "--save"))
+    return RunConfig(
+        config=options.config,
+        overrides=tuple(options.opt),
+        inputs=Inputs(tuple(options.infer_img), options.infer_dir, options.recursive, options.infer_list),
+        cam_out=options.cam_out,
+        question=_question(options),
+        output=Output(kinds, style, options.raw_dtype, options.raw_reduction, options.raw_frame),
+        gt=options.gt,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        report=options.report,
+        vdl_log_dir=options.vdl_log_dir,
+        workers=options.workers,
+        shard=options.shard,
+    )
+
+
+def _explain(options: argparse.Namespace) -> int:
+    """Runs, prints what came of it, and returns the exit code."""
+    config = _run_config(options)
+    with detector_packages():
+        from ppdet_cam.running.batch import (
+            run,  # here, as paddle and ppdet take seconds to import and --help needs neither
+        )
+
+    result = run(config, progress=show_progress, bar=ImagesBar())
+    boxes: list[dict[str, object]] = result.image["boxes"] if result.image else []  # type: ignore[assignment]
+    lines = [f"{box['answer']['name']}: {box['answer']['words']}" for box in boxes if "answer" in box]  # type: ignore[index]
+    if options.levels and boxes:
+        lines.append(level_table(boxes))
+    summary = _summary(config, result.totals) if result.image else _summary_of_many(config, result)
+    print_result("\n".join([*lines, summary]))
+    return _exit_code(result)
+
+
+def _exit_code(result: Result) -> int:
+    """Prints which images failed, and returns the exit code."""
+    failed = int(result.totals["failed"])  # type: ignore[call-overload]
+    print_failures(PROGRAM, [(one.path, one.reason) for one in result.failures], count=failed, named_in=IMAGES_FILE)
+    if result.stopped_by:
+        print_error(PROGRAM, "interrupted; go on with --resume")
+        return EXIT_SIGNAL + result.stopped_by
+    # Paddle's launcher stops all ranks when one gives an error: only the one that ends the run may tell of failures
+    is_last = result.document is not None and result.did > 0
+    return EXIT_SOME_FAILED if failed and (is_last or not result.rank.is_launched) else EXIT_DONE
+
+
+def _summary(config: RunConfig, totals: Mapping[str, object]) -> str:
+    """Returns the line that says what came of a single image."""
+    if totals["explained"]:
+        blank = f", {totals['blank']} without a map" if totals["blank"] else ""
+        return f"{_what_is_written(config, totals)} in {config.cam_out}{blank} ({totals['seconds']} s)"
+    highest, selection = totals["highest_score"], config.question.selection
+    if highest is not None and float(highest) >= selection.draw_threshold:  # type: ignore[arg-type]
+        return f"no box is of the classes asked for; {config.cam_out} has the manifest only"
+    found = "there is no detection at all" if highest is None else f"the highest score is {highest:.3f}"
+    return (
+        f"no box reaches --draw_threshold {selection.draw_threshold}: {found}; {config.cam_out} has the manifest only"
+    )
+
+
+def _what_is_written(config: RunConfig, totals: Mapping[str, object]) -> str:
+    explained = int(totals["explained"])  # type: ignore[call-overload]
+    pictures = explained * len(config.output.box_kinds)
+    return _counted(pictures, "picture") if pictures else _counted(explained, "box", "boxes")
+
+
+def _summary_of_many(config: RunConfig, result: Result) -> str:
+    """Returns the line that says what came of a run over several images, or of this process's part of it."""
+    totals = result.totals
+    who = "" if result.document is not None or result.rank.count == 1 else f"{result.rank}: "
+    counts = [
+        (totals["blank"], _counted(totals["blank"], "box", "boxes") + " without a map"),
+        (totals["failed"], _counted(totals["failed"], "image") + " failed"),
+        (result.left, _counted(result.left, "image") + " left"),
+    ]
+    more = "".join(f", {words}" for count, words in counts if count)
+    of_images = f"{_what_is_written(config, totals)} of {_counted(totals['images'], 'image')}"
+    return f"{who}{of_images} in {config.cam_out}{more} ({totals['seconds']} s)"
+
+
+def _counted(count: object, one: str, several: str = "") -> str:
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
+def _list_layers(options: argparse.Namespace) -> str:
+    with detector_packages():
+        from ppdet_cam.commands.layers import layer_table  # here, for the same reason
+
+    return layer_table(options.config, options.opt, image=options.infer_img[0] if options.infer_img else None)

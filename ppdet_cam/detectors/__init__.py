@@ -1,0 +1,1 @@
+"""The only door to ppdet and to paddle's layers."""

@@ -1,0 +1,8 @@
+"""One file per architecture family; importing this package registers them all."""
+
+from __future__ import annotations
+
+from ppdet_cam.detectors.families import ppyoloe, rcnn, retinanet, ssd, yolov3  # noqa: F401  (imported to be registered)
+from ppdet_cam.detectors.families.base import Extractor, families, family_name
+
+__all__ = ["Extractor", "families", "family_name"]

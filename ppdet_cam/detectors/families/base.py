@@ -1,0 +1,306 @@
+"""What an architecture family has to tell: where its scores before NMS are, and how a kept index maps to them."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ppdet_cam.detectors.capture import Watch
+from ppdet_cam.errors import ConfigError, ScoreMismatchError
+from ppdet_cam.registry import Registry
+from ppdet_cam.structures import Candidates, CellStrides, HeadOutputs, ImageGeometry, Quantity
+
+# A score with a graph may be computed again from one row, whose matrix products are rounded otherwise than a thousand
+# rows' are; reduced precision on an accelerator widens that. The row itself is checked exactly, in `kept_rows`.
+SCORE_TOLERANCE = 5e-3
+
+
+@dataclass(frozen=True)
+class Source:
+    """The place in the head that a candidate comes from; the same place on every image of one size.
+
+    Attributes:
+        level: the head's pyramid level.
+        position: row among that level's cells or anchors; for RoIs 0.
+        roi_xyxy: for two stages, the RoI that is pooled, in network input pixels.
+    """
+
+    level: int
+    position: int
+    roi_xyxy: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class KeptRow:
+    """The candidate that a box was before NMS.
+
+    Attributes:
+        row: as NMS counts the candidates.
+        class_id: the class that it was kept under, or that is asked about.
+        score: its score for that class, as NMS saw it.
+        pinned: its place in the head, for a model whose parameters were changed since, so that rows and scores differ.
+    """
+
+    row: int
+    class_id: int
+    score: float
+    pinned: Source | None = None
+
+
+@dataclass
+class NmsRecord:
+    """What one NMS was given and kept.
+
+    Attributes:
+        boxes: [N, M, 4], or [M, classes, 4] for RoIs of all images together.
+        scores: the class scores of every candidate, [N, classes, M] or [M, classes].
+        counts: for RoIs, how many each image has.
+        index: int [K], the kept positions as the operator counts them.
+        rows: float32 [K, 6], label, score and box of each kept candidate.
+    """
+
+    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 4), np.float32))
+    scores: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    index: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 6), np.float32))
+
+
+class ReachedNms(Exception):
+    """Everything that NMS is given is known; the rest of the forward pass is not wanted."""
+
+
+class _RecordingNms:
+    """Stands in for a ppdet MultiClassNMS and notes the index that ppdet throws away."""
+
+    def __init__(self, nms: object, record: NmsRecord, *, stop: bool) -> None:
+        self._nms = nms
+        self._record = record
+        self._stop = stop
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._nms, name)
+
+    def __call__(self, bboxes: object, score: paddle.Tensor, *rest: object) -> tuple[object, ...]:
+        self._record.scores = score.numpy()
+        boxes, counts = bboxes if isinstance(bboxes, tuple) else (bboxes, None)
+        self._record.boxes = boxes.numpy()  # type: ignore[attr-defined]
+        if counts is not None:
+            self._record.counts = counts.numpy()
+        if self._stop:
+            raise ReachedNms
+        asked = self._nms.return_index  # type: ignore[attr-defined]
+        self._nms.return_index = True  # type: ignore[attr-defined]
+        try:
+            rows, count, index = self._nms(bboxes, score, *rest)  # type: ignore[operator]
+        finally:
+            self._nms.return_index = asked  # type: ignore[attr-defined]
+        if rows.ndim == 2 and rows.shape[-1] == 6:
+            self._record.rows = rows.numpy()
+            self._record.index = index.numpy().reshape(-1).astype(np.int64)
+        return rows, count, (index if asked else None)
+
+
+def check_nms(owner: object) -> None:
+    """Raises ConfigError when `owner.nms` is of a kind that tells no index."""
+    nms = getattr(owner, "nms", None)
+    if not hasattr(nms, "return_index") or getattr(nms, "trt", False):
+        raise ConfigError(
+            f"the config's NMS is {type(nms).__name__}{' with trt' if hasattr(nms, 'return_index') else ''}, which "
+            "does not tell the rows that it kept; MultiClassNMS without trt does. Set the head's nms to that"
+        )
+
+
+@contextlib.contextmanager
+def recording_nms(owner: object, *, stop: bool = False) -> Iterator[NmsRecord]:
+    """Notes what `owner.nms` is given and keeps while the context lasts, and puts the owner's own NMS back.
+
+    Args:
+        owner: has the attribute.
+        stop: raise ReachedNms when NMS is reached, instead of running it.
+    """
+    check_nms(owner)
+    nms = owner.nms  # type: ignore[attr-defined]
+    record = NmsRecord()
+    owner.nms = _RecordingNms(nms, record, stop=stop)  # type: ignore[attr-defined]
+    try:
+        yield record
+    finally:
+        owner.nms = nms  # type: ignore[attr-defined]
+
+
+class Extractor(abc.ABC):
+    """Finds what a head says of a candidate before NMS, with its graph.
+
+    Attributes:
+        head_name: the model's attribute that holds the head.
+        recommended_layers: (path, what it shows), for those who do not know the architecture.
+    """
+
+    head_name: str
+    recommended_layers: tuple[tuple[str, str], ...] = (
+        ("model.backbone", "what the image's features say"),
+        ("model.neck", "what the head sees: sharper, closer to the box"),
+    )
+
+    def __init__(self, model: nn.Layer) -> None:
+        self.model = model
+
+    @property
+    @abc.abstractmethod
+    def nms_owner(self) -> object:
+        """The object whose attribute `nms` is called."""
+
+    @property
+    @abc.abstractmethod
+    def watched(self) -> Sequence[nn.Layer]:
+        """The layers whose inputs or outputs `outputs` reads."""
+
+    @property
+    def quantities(self) -> frozenset[Quantity]:
+        """What the head says of a candidate."""
+        return frozenset({Quantity.PROBABILITIES, Quantity.LOGITS, Quantity.BOXES})
+
+    @property
+    def graph_free(self) -> Sequence[nn.Layer]:
+        """Layers that nothing explained depends on: they run without recording a graph."""
+        return ()
+
+    @property
+    def box_branch(self) -> Sequence[nn.Layer]:
+        """Layers that only the boxes depend on: they run without a graph where only scores are explained."""
+        return ()
+
+    def cell_strides(self, watch: Watch, padded_hw: tuple[int, int]) -> CellStrides:
+        """Returns the size of a cell, where the head itself says so; elsewhere it follows from the grid's size."""
+        return {}
+
+    def boxes_only(self) -> contextlib.AbstractContextManager[None]:
+        """Returns a context in which the model leaves out what comes after its boxes, such as masks."""
+        return contextlib.nullcontext()
+
+    def on_sources(self, sources: Sequence[Source]) -> contextlib.AbstractContextManager[None]:
+        """Returns a context in which the model leaves out what these sources do not need, such as proposals."""
+        return contextlib.nullcontext()
+
+    @property
+    def roi_head(self) -> nn.Layer | None:
+        """The layer that sees one row per RoI, for detectors with two stages."""
+        return None
+
+    def proposals(self, watch: Watch) -> np.ndarray | None:
+        """Returns float32 [R, 4], the first stage's proposals in network input pixels; None without two stages."""
+        return None
+
+    @abc.abstractmethod
+    def kept_rows(self, record: NmsRecord) -> list[KeptRow]:
+        """Returns the candidate of each detection, in the detector's order."""
+
+    @abc.abstractmethod
+    def candidates(self, record: NmsRecord, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
+        """Returns every candidate of one image of the batch, as NMS was given it."""
+
+    @abc.abstractmethod
+    def source(self, watch: Watch, row: int) -> Source:
+        """Returns where a candidate comes from."""
+
+    def source_of(self, watch: Watch, kept: KeptRow) -> Source:
+        """Returns where a kept candidate comes from."""
+        return kept.pinned or self.source(watch, kept.row)
+
+    @abc.abstractmethod
+    def a_source_per_level(self, watch: Watch) -> list[Source]:
+        """Returns a place on each of the head's levels that has one."""
+
+    @abc.abstractmethod
+    def grid_hw(self, watch: Watch, source: Source) -> tuple[int, int]:
+        """Returns height and width of the grid that the head read the source from, in cells."""
+
+    @abc.abstractmethod
+    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+        """Returns what the head says at K sources, with its graph.
+
+        Args:
+            watch: what the watched layers saw.
+            sources: where to look. For RoI layers, output row k depends on RoI row k only.
+            boxes: whether the boxes are asked for as well.
+            image: position in the batch.
+        """
+
+
+class DenseExtractor(Extractor):
+    """Heads without RoIs: one score per class and row, rows counted through the levels.
+
+    Attributes:
+        background_columns: how many of the last score columns are no class.
+    """
+
+    background_columns = 0
+
+    def kept_rows(self, record: NmsRecord) -> list[KeptRow]:
+        """Returns row and class; the operator's index counts the rows of [1, classes, M]."""
+        kept = [
+            KeptRow(int(row), int(label), float(score)) for row, (label, score) in zip(record.index, record.rows[:, :2])
+        ]
+        check_scores([record.scores[0, k.class_id, k.row] for k in kept], record.rows[:, 1], tolerance=0.0)
+        return kept
+
+    def candidates(self, record: NmsRecord, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
+        """Returns one box per candidate; these heads' NMS works in original pixels."""
+        scores = record.scores[image].T
+        return Candidates(record.boxes[image][:, None], scores[:, : scores.shape[1] - self.background_columns])
+
+    def source(self, watch: Watch, row: int) -> Source:
+        """Returns level and position of a row that is counted through the levels."""
+        return Source(*level_of(row, self.level_lengths(watch)))
+
+    def a_source_per_level(self, watch: Watch) -> list[Source]:
+        """Returns the first place of each level."""
+        return [Source(level, 0) for level in range(len(self.level_lengths(watch)))]
+
+    @abc.abstractmethod
+    def level_lengths(self, watch: Watch) -> list[int]:
+        """Returns how many candidates each level has."""
+
+
+def check_scores(found: Iterable[float], printed: Iterable[float], *, tolerance: float = SCORE_TOLERANCE) -> None:
+    """Raises ScoreMismatchError when a score found before NMS is not the printed one."""
+    for position, (score, wanted) in enumerate(zip(found, printed)):
+        if not abs(float(score) - float(wanted)) <= tolerance:
+            raise ScoreMismatchError(
+                f"detection {position} has score {float(wanted):.6f}, but the row found for it before NMS has "
+                f"{float(score):.6f}. Nothing is explained rather than the wrong box; please report this model"
+            )
+
+
+families: Registry[type[Extractor]] = Registry("detector")
+
+
+def family_name(architecture: str, head_type: str) -> str:
+    """Returns the name under which an extractor is registered; one architecture can carry heads of several kinds."""
+    return f"{architecture} ({head_type})"
+
+
+def extracts(*architectures: str, head_type: str) -> Callable[[type[Extractor]], type[Extractor]]:
+    """Returns a decorator that registers an extractor for ppdet architectures with this class of head."""
+    return families.register(*(family_name(architecture, head_type) for architecture in architectures))
+
+
+def level_of(row: int, lengths: Sequence[int]) -> tuple[int, int]:
+    """Returns (level, row within that level) of a row counted through all levels.
+
+    Example:
+        >>> level_of(5, [4, 3])
+        (1, 1)
+    """
+    for level, length in enumerate(lengths):
+        if row < length:
+            return level, row
+        row -= length
+    raise IndexError(f"row lies {row} beyond the last level")

@@ -1,0 +1,1 @@
+"""A detector's candidate -> its map."""

@@ -1,0 +1,144 @@
+"""Numbers that a head says of boxes, differentiated with respect to captured feature maps through `paddle.grad`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ppdet_cam.detectors.capture import capturing
+from ppdet_cam.detectors.detector import ForwardPass
+from ppdet_cam.detectors.families.base import KeptRow, check_scores
+from ppdet_cam.questions.targets import Target
+from ppdet_cam.structures import FeatureKind, FeatureMap, HeadOutputs, Quantity
+
+
+def image_features(
+    forward: ForwardPass, layers: Mapping[str, Sequence[int]], kept: KeptRow, target: Target, *, gradients: bool = True
+) -> list[list[FeatureMap]]:
+    """Returns, for each part of the target, the whole-image feature maps with its gradient: one backward per part.
+
+    Args:
+        forward: the image's forward pass, with the layers captured.
+        layers: dotted path -> which of its levels.
+        kept: the box's candidate.
+        target: what to differentiate.
+        gradients: whether they are needed at all; without, the score is only checked.
+
+    Raises:
+        LayerError: a layer did not run or gave no feature map.
+        ScoreMismatchError: the score with a graph is not the printed one.
+    """
+    places = [(path, level) for path, levels in layers.items() for level in levels]
+    tensors = [forward.capture.feature_maps(path)[level] for path, level in places]
+    source = forward.extractor.source_of(forward.watch, kept)
+    with paddle.enable_grad():
+        outputs = forward.extractor.outputs(forward.watch, [source], boxes=target.quantity is Quantity.BOXES)
+        numbers = [part(outputs, 0, kept.class_id) for part in target.parts]
+    _check_printed(outputs, [kept])
+    own = own_levels(
+        {path: [tuple(tensor.shape[2:]) for tensor in forward.capture.feature_maps(path)] for path in layers},
+        forward.extractor.grid_hw(forward.watch, source),
+    )
+    return [
+        [
+            FeatureMap(
+                path,
+                level,
+                FeatureKind.IMAGE,
+                forward.capture.array(path, level)[0],
+                None if gradient is None else gradient[0],
+                is_own_level=own[path] == level,
+            )
+            for (path, level), gradient in zip(
+                places, _gradients(number, tensors) if gradients else [None for _ in tensors]
+            )
+        ]
+        for number in numbers
+    ]
+
+
+def roi_features(
+    forward: ForwardPass,
+    layers: Mapping[str, nn.Layer],
+    levels: Mapping[str, Sequence[int] | None],
+    kept: Sequence[KeptRow],
+    target: Target,
+) -> Iterator[list[list[FeatureMap]]]:
+    """Yields, box by box, for each part of the target, the feature maps of the box's own RoI.
+
+    One backward per part for all boxes together.
+
+    Args:
+        forward: the image's forward pass.
+        layers: path -> layer of the second stage.
+        levels: path -> which of its levels, None for all.
+        kept: the boxes' candidates.
+        target: what to differentiate.
+
+    Raises:
+        LayerError: a layer did not run or gave no feature map.
+        ScoreMismatchError: a score with a graph is not the printed one.
+    """
+    sources = [forward.extractor.source_of(forward.watch, box) for box in kept]
+    with paddle.enable_grad(), capturing(dict(layers)) as capture:
+        outputs = forward.extractor.outputs(forward.watch, sources, boxes=target.quantity is Quantity.BOXES)
+        numbers = [sum(part(outputs, row, box.class_id) for row, box in enumerate(kept)) for part in target.parts]
+    _check_printed(outputs, kept)
+    places = [(path, level) for path in layers for level in capture.chosen(path, levels[path])]
+    tensors = [capture.feature_maps(path)[level] for path, level in places]
+    gradients = [_gradients(number, tensors) for number in numbers]
+    for row, source in enumerate(sources):
+        yield [
+            [
+                FeatureMap(
+                    path,
+                    level,
+                    FeatureKind.ROI,
+                    capture.array(path, level)[row],
+                    None if gradient is None else gradient[row],
+                    roi_xyxy=source.roi_xyxy,
+                )
+                for (path, level), gradient in zip(places, of_part)
+            ]
+            for of_part in gradients
+        ]
+
+
+def own_levels(grids: Mapping[str, Sequence[tuple[int, int]]], own_hw: tuple[int, int]) -> dict[str, int]:
+    """Returns, for each layer, which of its grids is closest in area to the one that the head read the box from.
+
+    Args:
+        grids: path -> height and width of each of its feature maps.
+        own_hw: of the head's grid.
+
+    Example:
+        >>> own_levels({"model.neck": [(20, 20), (40, 40), (80, 80)]}, (40, 41))
+        {'model.neck': 1}
+    """
+    own_area = own_hw[0] * own_hw[1]
+    return {
+        path: int(np.argmin([abs(np.log(height * width / own_area)) for height, width in sizes]))
+        for path, sizes in grids.items()
+    }
+
+
+def _check_printed(outputs: HeadOutputs, kept: Sequence[KeptRow]) -> None:
+    found = outputs.probabilities.numpy()  # type: ignore[attr-defined]
+    printed = [(row, box) for row, box in enumerate(kept) if box.pinned is None]
+    check_scores([found[row, box.class_id] for row, box in printed], [box.score for _, box in printed])
+
+
+def _gradients(number: paddle.Tensor, tensors: Sequence[paddle.Tensor]) -> list[np.ndarray | None]:
+    """Returns d number / d tensor for each, None where no path leads to the number. The graph is kept."""
+    if number.stop_gradient or not tensors:
+        return [None for _ in tensors]
+    try:
+        found = paddle.grad(number, list(tensors), retain_graph=True, allow_unused=True)
+    except Exception as error:
+        if "KeyboardInterrupt" in str(error):  # Ctrl-C within a node of ours, which paddle hands on as its own error
+            raise KeyboardInterrupt from error
+        raise
+    return [None if gradient is None else gradient.numpy() for gradient in found]

@@ -1,0 +1,207 @@
+"""Perturbation methods on one detector: alter, run, and hand the numbers to the method's formula."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from ppdet_cam.detectors.detector import Detector, ForwardPass
+from ppdet_cam.detectors.families.base import KeptRow
+from ppdet_cam.explaining.evidence import placement_of
+from ppdet_cam.explaining.projection import project
+from ppdet_cam.explaining.replay import Replay, ablated, candidates_of_masked_images, replays
+from ppdet_cam.methods import (
+    Levels,
+    Needs,
+    Window,
+    channel_mask,
+    detection_similarity,
+    drise,
+    fill_of,
+    margin,
+    methods,
+    occluded,
+    occlusion,
+    random_masks,
+    shifted,
+    windows_over,
+)
+from ppdet_cam.methods.occlusion import CELLS
+from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
+from ppdet_cam.running.config import Question
+from ppdet_cam.structures import Candidates, FeatureMap, Frame, HeadOutputs
+
+DEFAULT_MASKS = 1000
+
+
+Item = TypeVar("Item")
+
+
+class Progress(Protocol):
+    """Shows how far a long loop is: gives its items on, one by one."""
+
+    def __call__(self, items: Iterable[Item], *, total: int, what: str) -> Iterable[Item]: ...
+
+
+def silent(items: Iterable[Item], *, total: int, what: str) -> Iterable[Item]:
+    """Returns the items, showing nothing."""
+    return items
+
+
+def black_box_maps(
+    detector: Detector,
+    frame: Frame,
+    forward: ForwardPass,
+    question: Question,
+    kept: Sequence[KeptRow],
+    *,
+    progress: Progress = silent,
+) -> list[np.ndarray]:
+    """Returns D-RISE's map of every box, float32 [H, W]: the same masked images serve them all.
+
+    A masked image's candidates are those that its NMS would be given. Where D-RISE takes a detector's objectness, the
+    candidate's highest class score stands: the cosine of two score vectors does not tell how sure a head is. The map's
+    minimum is subtracted: what a mask leaves of any box lifts the whole map.
+    """
+    count = question.samples or DEFAULT_MASKS
+    threshold = detector.nms_settings.score_threshold
+    wanted = [_of_class(forward.candidates(), box.row, box.class_id) for box in kept]
+    similarities = np.zeros((len(kept), count))
+    masks = random_masks(count, image_hw=frame.original_hw, seed=question.seed)
+    runs = candidates_of_masked_images(detector, frame, masks, batch=question.batch)
+    for position, candidates in enumerate(progress(runs, total=count, what="masks")):
+        confident = candidates.scores.max(axis=1) >= threshold
+        boxes, scores = candidates.boxes_xyxy[confident], candidates.scores[confident]
+        for of_box, (box, class_scores), similar in zip(kept, wanted, similarities):
+            own_boxes = boxes[:, of_box.class_id if boxes.shape[1] > 1 else 0]
+            sure = scores.max(axis=1, initial=0.0)
+            similar[position] = detection_similarity(box, class_scores, own_boxes, scores, objectness=sure)
+    maps = [
+        drise(random_masks(count, image_hw=frame.original_hw, seed=question.seed), of_box) for of_box in similarities
+    ]
+    return [(heatmap - heatmap.min()).astype(np.float32) for heatmap in maps]
+
+
+def occlusion_map(
+    detector: Detector,
+    frame: Frame,
+    forward: ForwardPass,
+    question: Question,
+    target: Target,
+    kept: KeptRow,
+    *,
+    progress: Progress = silent,
+) -> np.ndarray:
+    """Returns the occlusion map of a box, float32 [H, W].
+
+    What falls is the lead of the box's class over the best other class at the same candidate; with another target than
+    "class", that target's number. `samples` is how many windows there are along the longer side.
+    """
+    box_xyxy, _ = _of_class(forward.candidates(), kept.row, kept.class_id)
+    windows = windows_over(box_xyxy.tolist(), image_hw=frame.original_hw, cells=question.samples or CELLS)
+    if target.name == DEFAULT_TARGET:
+        target = Target(target.name, target.quantity, (_lead,))
+    fill = fill_of(frame.image, box_xyxy.tolist())
+
+    def drops(replay: Replay, under: Sequence[Window]) -> np.ndarray:
+        images = (occluded(frame.image, window.cover(frame.original_hw), fill) for window in under)
+        found = progress(replay.scores_of_images(images), total=len(under), what="occluded images")
+        return replay.score() - np.array(list(found))
+
+    maps = []
+    for replay in replays(detector, frame, forward, kept, target, batch=question.batch):
+        tiled = drops(replay, windows)
+        usual = np.median(tiled) if windows else 0.0
+        finer = shifted(windows, tiled - usual)
+        excess = np.concatenate([tiled, drops(replay, finer)]) - usual
+        maps.append(occlusion([*windows, *finer], excess, image_hw=frame.original_hw))
+    shown = [heatmap / heatmap.max() if len(maps) > 1 else heatmap for heatmap in maps if heatmap.any()]
+    heatmap = np.maximum.reduce(shown) if shown else np.zeros(frame.original_hw)
+    return np.asarray(heatmap, np.float32)
+
+
+def _lead(outputs: HeadOutputs, row: int, class_id: int) -> np.ndarray:
+    return np.asarray(margin(np.asarray(outputs.probabilities[row]), class_id))
+
+
+def _of_class(candidates: Candidates, row: int, class_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a candidate's box for a class, and all its scores."""
+    column = class_id if candidates.boxes_xyxy.shape[1] > 1 else 0
+    return candidates.boxes_xyxy[row, column], candidates.scores[row]
+
+
+def with_channel_scores(
+    detector: Detector,
+    frame: Frame,
+    forward: ForwardPass,
+    question: Question,
+    target: Target,
+    kept: KeptRow,
+    per_part: Sequence[Sequence[FeatureMap]],
+    *,
+    progress: Progress = silent,
+) -> list[list[FeatureMap]]:
+    """Returns the feature maps with what the number becomes when each channel is taken out, or is all that is seen.
+
+    Score-CAM's weights are a softmax of logits, so the target "class" stands for the class logit there.
+
+    With `samples`, only so many channels per level are looked at, those with the most activation; the others are left
+    out of the map.
+    """
+    method = methods.get(question.method)
+    if method.needs is Needs.CHANNEL_SCORES and target.name == DEFAULT_TARGET:
+        target = parse_target(
+            "logit", detector.class_names, known=detector.extractor.quantities, detector=detector.name
+        )
+    result = []
+    for features, replay in zip(per_part, replays(detector, frame, forward, kept, target, batch=question.batch)):
+        score = replay.score()
+        scored = []
+        for feature in features:
+            if method.levels is Levels.OWN and not feature.is_own_level:
+                scored.append(feature)
+                continue
+            channels = _channels(feature, question.samples)
+            values: Iterable[float] = _channel_scores(method.needs, replay, feature, channels, forward)
+            values = progress(values, total=len(channels), what=f"channels of {feature.layer}@{feature.level}")
+            scored.append(
+                dataclasses.replace(
+                    feature,
+                    activations=feature.activations[channels],
+                    gradients=None,
+                    channel_scores=np.array(list(values)),
+                    score=score,
+                )
+            )
+        result.append(scored)
+    return result
+
+
+def _channels(feature: FeatureMap, limit: int | None) -> np.ndarray:
+    """Returns which channels to look at, in their order."""
+    amount = np.abs(feature.activations).sum(axis=(1, 2))
+    return np.sort(np.argsort(-amount, kind="stable")[: limit or len(amount)])
+
+
+def _channel_scores(
+    needs: Needs, replay: Replay, feature: FeatureMap, channels: np.ndarray, forward: ForwardPass
+) -> Iterator[float]:
+    if needs is Needs.ABLATED_SCORES:
+        yield from replay.scores_of_altered_features(feature, ablated(feature, channels))
+    else:
+        yield from replay.scores_of_masked_images(_channel_masks(feature, channels, forward))
+
+
+def _channel_masks(feature: FeatureMap, channels: np.ndarray, forward: ForwardPass) -> Iterator[np.ndarray]:
+    """Yields each channel, laid over the image as its map would be, between 0 and 1; for a RoI, 0 outside of it.
+
+    The channel is stretched before it is laid as well: where no cell lies the image has 0, and a channel with negative
+    values would be below that elsewhere.
+    """
+    placement = placement_of(feature, forward.geometry, cell_strides=forward.cell_strides)
+    for channel in channels:
+        stretched = channel_mask(feature.activations[channel])
+        yield channel_mask(project(stretched, placement, original_hw=forward.geometry.original_hw))

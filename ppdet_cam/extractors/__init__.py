@@ -1,8 +1,0 @@
-"""One file per architecture family; importing this package registers them all."""
-
-from __future__ import annotations
-
-from ppdet_cam.extractors import ppyoloe, rcnn, retinanet, ssd, yolov3  # noqa: F401  (imported to be registered)
-from ppdet_cam.extractors.base import Extractor, families, family_name
-
-__all__ = ["Extractor", "families", "family_name"]

@@ -1,0 +1,1 @@
+"""Files and arrays -> `Frame`; which images."""

@@ -1,0 +1,1 @@
+"""What a run's folder holds, whole or not there."""

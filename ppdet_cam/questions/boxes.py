@@ -1,0 +1,350 @@
+"""Which boxes are explained: a choice among the detections, and boxes that someone asks about. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppdet_cam.errors import ConfigError
+from ppdet_cam.questions.targets import class_id_of
+from ppdet_cam.structures import Answer, Candidates, Detection, Verdict
+
+# Two boxes are of the same object when they overlap by this much, as in COCO's AP50 and Pascal VOC.
+MATCH_IOU = 0.5
+
+BoxXyxy = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class AskedBox:
+    """A box that is asked about, drawn by hand or taken from ground truth.
+
+    Attributes:
+        name: file stem of what is written about it.
+        box_xyxy: original pixels.
+        class_text: name or id of the class asked about, None for any.
+    """
+
+    name: str
+    box_xyxy: BoxXyxy
+    class_text: str | None = None
+
+
+def parse_box(text: str, position: int = 0) -> AskedBox:
+    """Returns the box of "left,top,right,bottom" or "left,top,right,bottom,CLASS".
+
+    Args:
+        text: as on the command line.
+        position: counts the boxes asked about; it names the files.
+
+    Raises:
+        ConfigError: not four finite numbers, or a box without area.
+
+    Example:
+        >>> parse_box("10,20,110.5,220,dog").box_xyxy
+        (10.0, 20.0, 110.5, 220.0)
+    """
+    parts = text.split(",", 4)
+    try:
+        left, top, right, bottom = (float(part) for part in parts[:4])
+    except ValueError as error:
+        raise ConfigError(
+            f"--box {text!r} is not left,top,right,bottom or left,top,right,bottom,CLASS in pixels of the image, "
+            "such as --box 34,50,210,180,dog"
+        ) from error
+    return asked_box((left, top, right, bottom), parts[4].strip() if len(parts) > 4 else None, name=f"box_{position}")
+
+
+def asked_box(box_xyxy: Sequence[float], class_text: str | None = None, *, name: str = "box_0") -> AskedBox:
+    """Returns a box to ask about.
+
+    Raises:
+        ConfigError: not four finite numbers, or a box without area.
+    """
+    values = tuple(float(value) for value in box_xyxy)
+    if len(values) != 4 or not np.isfinite(values).all():
+        raise ConfigError(f"a box is left, top, right, bottom: four finite numbers, not {values}")
+    left, top, right, bottom = values
+    if left >= right or top >= bottom:
+        raise ConfigError(
+            f"box {left:g},{top:g},{right:g},{bottom:g} has no area: it must have left < right and top < bottom"
+        )
+    return AskedBox(name, (left, top, right, bottom), class_text or None)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which detections are explained.
+
+    Attributes:
+        draw_threshold: those with at least this score, 0 to 1.
+        top_k: of these, so many with the highest scores; None for all.
+        classes: of these classes only, by name or id; empty for all.
+        box_index: exactly these rows of the detector's output, whatever score and class; empty for no such choice.
+    """
+
+    draw_threshold: float
+    top_k: int | None = None
+    classes: tuple[str, ...] = ()
+    box_index: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.draw_threshold <= 1.0:
+            raise ConfigError(f"--draw_threshold must lie between 0 and 1, not {self.draw_threshold}")
+        if self.top_k is not None and self.top_k < 1:
+            raise ConfigError(f"--top_k must be at least 1, not {self.top_k}")
+        if any(index < 0 for index in self.box_index):
+            raise ConfigError(f"--box_index counts from 0, not {min(self.box_index)}")
+
+    def class_ids(self, class_names: Sequence[str]) -> frozenset[int] | None:
+        """Returns the classes' ids, None for all.
+
+        Raises:
+            UnknownNameError: no such class.
+        """
+        return frozenset(class_id_of(text, class_names) for text in self.classes) if self.classes else None
+
+    def choose(self, detections: Sequence[Detection], class_names: Sequence[str]) -> list[Detection]:
+        """Returns the chosen detections, in the detector's order.
+
+        Raises:
+            ConfigError: there is no detection with an index asked for.
+            UnknownNameError: no such class.
+        """
+        if self.box_index:
+            return self._by_index(detections)
+        wanted = self.class_ids(class_names)
+        chosen = [
+            detection
+            for detection in detections
+            if detection.score >= self.draw_threshold and (wanted is None or detection.class_id in wanted)
+        ]
+        if self.top_k is None:
+            return chosen
+        best = sorted(chosen, key=lambda detection: -detection.score)[: self.top_k]
+        return sorted(best, key=lambda detection: detection.index)
+
+    def _by_index(self, detections: Sequence[Detection]) -> list[Detection]:
+        there = {detection.index: detection for detection in detections}
+        missing = sorted(set(self.box_index) - set(there))
+        if missing:
+            indices = f"indices {min(there)} to {max(there)}" if there else "none"
+            raise ConfigError(
+                f"the image has no detection with index {', '.join(map(str, missing))}; it has {indices}. "
+                "See them all with --draw_threshold 0"
+            )
+        return [there[index] for index in sorted(set(self.box_index))]
+
+
+def iou(box_xyxy: Sequence[float], boxes_xyxy: np.ndarray) -> np.ndarray:
+    """Returns intersection over union of one box with each of [M, 4], float64 [M].
+
+    Example:
+        >>> iou((0, 0, 2, 1), np.array([[1, 0, 3, 1], [0, 0, 2, 1]]))
+        array([0.33333333, 1.        ])
+    """
+    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
+    left, top, right, bottom = (float(value) for value in box_xyxy)
+    width = (np.minimum(boxes[:, 2], right) - np.maximum(boxes[:, 0], left)).clip(min=0)
+    height = (np.minimum(boxes[:, 3], bottom) - np.maximum(boxes[:, 1], top)).clip(min=0)
+    shared = width * height
+    areas = (boxes[:, 2] - boxes[:, 0]).clip(min=0) * (boxes[:, 3] - boxes[:, 1]).clip(min=0)
+    return shared / np.maximum((right - left) * (bottom - top) + areas - shared, 1e-12)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of a box that was asked about, and which candidate is to be explained.
+
+    Attributes:
+        answer: for the manifest and the picture.
+        detection: its best candidate; for NO_CANDIDATE the box itself, with score 0.
+        row: the candidate's row before NMS, None for NO_CANDIDATE.
+    """
+
+    answer: Answer
+    detection: Detection
+    row: int | None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that the detector made of one image, as far as a verdict needs it.
+
+    Attributes:
+        candidates: every box before NMS.
+        detections: what NMS kept.
+        rows: a detection's index -> its candidate's row.
+        class_names: by class id.
+        draw_threshold: detections with a lower score are not shown.
+        nms_score_threshold: candidates with a lower score never reach NMS.
+        nms_iou: of two boxes of a class that overlap more, NMS keeps one.
+        proposals_xyxy: float [R, 4], what the first of two stages proposed, original pixels; None for one stage.
+    """
+
+    candidates: Candidates
+    detections: Sequence[Detection]
+    rows: dict[int, int]
+    class_names: Sequence[str]
+    draw_threshold: float
+    nms_score_threshold: float
+    nms_iou: float
+    proposals_xyxy: np.ndarray | None = None
+
+    @property
+    def threshold(self) -> float:
+        """The score that a candidate needs to be shown."""
+        return max(self.draw_threshold, self.nms_score_threshold)
+
+    def class_name(self, class_id: int) -> str:
+        """Returns the name of a class."""
+        return self.class_names[class_id] if class_id < len(self.class_names) else f"class {class_id}"
+
+
+def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset()) -> Judgement:
+    """Returns what became of a box.
+
+    1. Found: a shown detection of the class overlaps it by at least MATCH_IOU.
+    2. No candidate: no box before NMS overlaps it so much.
+    3. Suppressed by NMS, or left out by its limits: of those that do, one has score enough to be shown.
+    4. Scored too low: none has.
+
+    The candidate that is explained is the one with the highest IoU, then the highest score, among those that the
+    verdict is about.
+
+    Args:
+        asked: the box.
+        scene: what the detector made of the image.
+        claimed: indices of detections that found other objects, so that they cannot be this box's.
+
+    Raises:
+        UnknownNameError: no such class.
+    """
+    class_id = None if asked.class_text is None else class_id_of(asked.class_text, scene.class_names)
+    found = _finder(asked, class_id, scene, claimed)
+    if found is not None:
+        overlap = float(iou(asked.box_xyxy, np.array([found.box_xyxy]))[0])
+        words = f"found by detection {_named(found)}, IoU {overlap:.2f}"
+        return _judgement(
+            asked, scene, class_id, Verdict.FOUND, words, overlap, scene.rows[found.index], found, found.index
+        )
+    boxes, scores, class_ids = _per_candidate(scene.candidates, class_id)
+    overlaps = iou(asked.box_xyxy, boxes)
+    overlaps[_claimed_rows(scene, claimed, class_ids)] = 0.0  # they are other objects' candidates
+    near = overlaps >= MATCH_IOU
+    if not near.any():
+        best = float(overlaps.max(initial=0.0))
+        words = f"no candidate there: the best IoU is {best:.2f}" + _first_stage(asked, scene)
+        words += _others_there(asked, scene, class_id, claimed)
+        nothing = Detection(
+            -1, class_id or 0, "any" if class_id is None else scene.class_name(class_id), 0.0, asked.box_xyxy
+        )
+        return _judgement(asked, scene, class_id, Verdict.NO_CANDIDATE, words, best, None, nothing, None)
+    passing = near & (scores >= scene.threshold)
+    among = passing if passing.any() else near
+    row = max(np.flatnonzero(among), key=lambda candidate: (overlaps[candidate], scores[candidate]))
+    left, top, right, bottom = (float(value) for value in boxes[row])
+    name = scene.class_name(int(class_ids[row]))
+    candidate = Detection(-1, int(class_ids[row]), name, float(scores[row]), (left, top, right, bottom))
+    overlap = float(overlaps[row])
+    if not passing.any():
+        highest = float(scores[near].max())
+        words = f"scored too low: {candidate.score:.3f} for {name} at IoU {overlap:.2f}, below {scene.threshold:g}"
+        if highest > candidate.score:
+            words += f" (at most {highest:.3f} among the candidates there)"
+        words += _first_stage(asked, scene) + _others_there(asked, scene, class_id, claimed)
+        return _judgement(asked, scene, class_id, Verdict.LOW_SCORE, words, overlap, int(row), candidate, None)
+    winner, between = _suppressor(candidate, scene)
+    of_candidate = f"its candidate ({name} {candidate.score:.3f}, IoU {overlap:.2f})"
+    if winner is None:
+        words = f"left out by NMS's limits (nms_top_k, keep_top_k): nothing that was kept suppresses {of_candidate}"
+        return _judgement(asked, scene, class_id, Verdict.LIMITED, words, overlap, int(row), candidate, None)
+    words = f"suppressed by NMS: detection {_named(winner)} overlaps {of_candidate} by {between:.2f}"
+    words += f", more than the {scene.nms_iou:g} that NMS allows"
+    return _judgement(asked, scene, class_id, Verdict.SUPPRESSED, words, overlap, int(row), candidate, winner.index)
+
+
+def _judgement(
+    asked: AskedBox,
+    scene: Scene,
+    class_id: int | None,
+    verdict: Verdict,
+    words: str,
+    overlap: float,
+    row: int | None,
+    detection: Detection,
+    other_index: int | None,
+) -> Judgement:
+    class_name = None if class_id is None else scene.class_name(class_id)
+    return Judgement(
+        Answer(asked.name, asked.box_xyxy, class_name, verdict, words, overlap, other_index), detection, row
+    )
+
+
+def _named(detection: Detection) -> str:
+    return f"{detection.index} ({detection.class_name} {detection.score:.3f})"
+
+
+def _finder(
+    asked: AskedBox, class_id: int | None, scene: Scene, claimed: frozenset[int] = frozenset()
+) -> Detection | None:
+    """Returns the shown detection of the class that overlaps the box most, None when none overlaps it enough."""
+    shown = [
+        detection
+        for detection in scene.detections
+        if detection.score >= scene.draw_threshold
+        and class_id in (None, detection.class_id)
+        and detection.index not in claimed
+    ]
+    overlaps = iou(asked.box_xyxy, np.array([d.box_xyxy for d in shown]))
+    if not shown or overlaps.max() < MATCH_IOU:
+        return None
+    best = max(range(len(shown)), key=lambda position: (overlaps[position], shown[position].score))
+    return shown[best]
+
+
+def _per_candidate(candidates: Candidates, class_id: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns each candidate's box [M, 4], score [M] and class [M]: of the class asked about, or of its best one."""
+    rows = np.arange(len(candidates.scores))
+    class_ids = candidates.scores.argmax(axis=1) if class_id is None else np.full(len(rows), class_id)
+    columns = class_ids if candidates.boxes_xyxy.shape[1] > 1 else np.zeros(len(rows), np.int64)
+    return candidates.boxes_xyxy[rows, columns], candidates.scores[rows, class_ids], class_ids
+
+
+def _suppressor(candidate: Detection, scene: Scene) -> tuple[Detection | None, float]:
+    """Returns the kept detection of the same class that overlaps the candidate most, above NMS's limit, and its IoU."""
+    rivals = [d for d in scene.detections if d.class_id == candidate.class_id and d.score >= candidate.score]
+    boxes, _, _ = _per_candidate(scene.candidates, candidate.class_id)  # as NMS saw them, not clipped to the image
+    overlaps = iou(candidate.box_xyxy, boxes[[scene.rows[d.index] for d in rivals]])
+    if not rivals or overlaps.max() <= scene.nms_iou:
+        return None, 0.0
+    best = int(overlaps.argmax())
+    return rivals[best], float(overlaps[best])
+
+
+def _first_stage(asked: AskedBox, scene: Scene) -> str:
+    """Returns what the first of two stages did, "" for one stage."""
+    if scene.proposals_xyxy is None:
+        return ""
+    best = float(iou(asked.box_xyxy, scene.proposals_xyxy).max(initial=0.0))
+    if best < MATCH_IOU:
+        return f"; the first stage proposed nothing there (best IoU {best:.2f})"
+    return f"; the first stage proposed it (IoU {best:.2f}), the second refused it"
+
+
+def _others_there(asked: AskedBox, scene: Scene, class_id: int | None, claimed: frozenset[int]) -> str:
+    """Returns which shown detection lies there that is of another class or another object, "" when none does."""
+    if class_id is None:
+        return ""
+    other = _finder(asked, None, scene)
+    if other is None:
+        return ""
+    return f"; detection {_named(other)} lies there" + (", and found another object" if other.index in claimed else "")
+
+
+def _claimed_rows(scene: Scene, claimed: frozenset[int], class_ids: np.ndarray) -> list[int]:
+    """Returns the rows of the claimed detections that are looked at for the class that they were kept under."""
+    kept = [(scene.rows[d.index], d.class_id) for d in scene.detections if d.index in claimed]
+    return [row for row, class_id in kept if class_ids[row] == class_id]

@@ -1,0 +1,191 @@
+"""What is asked of a box, and what one run was asked to do; each checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ppdet_cam.detectors.layer_names import parse_layers
+from ppdet_cam.errors import ConfigError
+from ppdet_cam.images.inputs import Inputs
+from ppdet_cam.methods import methods
+from ppdet_cam.outputs.pictures import REPORT_KINDS, Output
+from ppdet_cam.questions.boxes import AskedBox, Selection
+from ppdet_cam.questions.targets import DEFAULT_TARGET, targets
+
+DEFAULT_LAYER = "model.backbone"
+DEFAULT_METHOD = "layercam"
+DEFAULT_THRESHOLD = 0.5
+DEFAULT_SEED = 0
+DEFAULT_BATCH = 8
+DEFAULT_WORKERS = 2
+AUTO, NONE = "auto", "none"  # of --refine_by: what is found in the model; the map as it is
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of which boxes.
+
+    Attributes:
+        layers: dotted paths of the layers to look at together, each with "@LEVEL" or without.
+        method: name of the CAM method.
+        target: name of the number that is explained.
+        selection: which detections.
+        boxes: boxes to ask about instead of the detections.
+        samples: for perturbation methods, how many masks, or channels at most; None for the method's own number.
+        seed: of random masks.
+        batch: how many altered images or features run at once.
+        refine_by: dotted paths of finer layers whose maps the map is multiplied with, or "auto" alone.
+    """
+
+    layers: tuple[str, ...] = (DEFAULT_LAYER,)
+    method: str = DEFAULT_METHOD
+    target: str = DEFAULT_TARGET
+    selection: Selection = field(default_factory=lambda: Selection(DEFAULT_THRESHOLD))
+    boxes: tuple[AskedBox, ...] = ()
+    samples: int | None = None
+    seed: int = DEFAULT_SEED
+    batch: int = DEFAULT_BATCH
+    refine_by: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        methods.get(self.method)
+        targets.get(self.target.partition(":")[0])
+        parse_layers(self.layers)
+        if self.samples is not None and self.samples < 1:
+            raise ConfigError(f"--samples must be at least 1, not {self.samples}")
+        if self.batch < 1:
+            raise ConfigError(f"--batch_size must be at least 1, not {self.batch}")
+        if self.seed < 0:
+            raise ConfigError(f"--seed must be 0 or more, not {self.seed}")
+        if self.refine_by:
+            self._check_refinement()
+
+    def _check_refinement(self) -> None:
+        if methods.get(self.method).needs.is_of_images:
+            raise ConfigError(
+                f"--refine_by multiplies maps of layers, and --method {self.method}, which alters the image, looks at "
+                "none; leave one of them out"
+            )
+        if self.refines_automatically:
+            return
+        finer = parse_layers(self.refine_by)
+        twice = [path for path in parse_layers(self.layers) if path in finer]
+        if AUTO in finer or twice:
+            wrong = f"{AUTO} stands alone" if AUTO in finer else f"{twice[0]} is the layer to refine itself"
+            raise ConfigError(
+                f"--refine_by is {AUTO}, or dotted paths of other layers than the one looked at, not "
+                f"{','.join(self.refine_by)!r}: {wrong}"
+            )
+
+    @property
+    def refines_automatically(self) -> bool:
+        """Whether the finer layers are to be found in the model."""
+        return self.refine_by == (AUTO,)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run of the command line.
+
+    Attributes:
+        config: the ppdet config file.
+        overrides: "key=value" items of `-o`.
+        inputs: which images; when neither files nor a list are given, those of `gt`.
+        cam_out: the folder to write into.
+        question: what is asked of which boxes.
+        output: what is written of each image.
+        gt: COCO annotations; objects of theirs that no detection found are asked about as well.
+        resume: whether to go on with the run over several images that is in `cam_out`.
+        overwrite: whether to remove the run that is in `cam_out`.
+        report: whether to write a page to look at all pictures with.
+        vdl_log_dir: a folder for a log of the run that VisualDL shows.
+        workers: how many threads draw and write.
+        shard: "I/N": only the I-th of N parts of the images.
+    """
+
+    config: Path
+    overrides: tuple[str, ...]
+    inputs: Inputs
+    cam_out: Path
+    question: Question
+    output: Output = Output()
+    gt: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    report: bool = False
+    vdl_log_dir: Path | None = None
+    workers: int = DEFAULT_WORKERS
+    shard: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.inputs.is_empty and self.gt is None:
+            raise ConfigError(
+                "no image given: --infer_img <file> ..., --infer_dir <folder>, --infer_list <file>, or the images of "
+                "--gt <annotations>"
+            )
+        if self.resume and self.overwrite:
+            raise ConfigError("--resume goes on with an earlier run, --overwrite removes it; give one of them")
+        if self.resume and self.inputs.is_single:
+            raise ConfigError("--resume goes on with a run over several images; a single image is explained anew")
+        if self.overwrite and self.shard:
+            raise ConfigError(
+                "--overwrite with --shard would remove the other shards' work; remove the folder, or choose another "
+                "--cam_out"
+            )
+        if self.workers < 0:
+            raise ConfigError(f"--workers must be 0 or more, not {self.workers}")
+        if self.output.raw_frame == "grid" and methods.get(self.question.method).needs.is_of_images:
+            raise ConfigError(
+                f"--raw_frame grid saves maps on feature grids, and --method {self.question.method}, which alters the "
+                "image, has none; use --raw_frame image"
+            )
+        if self.output.raw_frame == "grid" and self.question.refine_by:
+            raise ConfigError(
+                "--raw_frame grid saves maps on their feature grids, and a map of --refine_by is of several grids "
+                "multiplied; use --raw_frame image"
+            )
+        if self.report:
+            kinds = (*self.output.kinds, *REPORT_KINDS)
+            object.__setattr__(self, "output", dataclasses.replace(self.output, kinds=kinds))
+
+    @property
+    def inputs_are_annotated(self) -> bool:
+        """Whether the images are those that the ground truth names."""
+        return self.gt is not None and not self.inputs.images and self.inputs.list_file is None
+
+    def flags(self) -> dict[str, object]:
+        """Returns the flags by their command-line names, as `run.json` holds them.
+
+        Those are left out that neither change what is written nor where: how the work was divided and interrupted.
+        """
+        question, selection, inputs = self.question, self.question.selection, self.inputs
+        images = [str(path) for path in inputs.images]
+        return {
+            "infer_img": images[0] if inputs.is_single else images or None,
+            "infer_dir": None if inputs.folder is None else str(inputs.folder),
+            "recursive": inputs.recursive,
+            "infer_list": None if inputs.list_file is None else str(inputs.list_file),
+            "cam_out": str(self.cam_out),
+            "target_feature_layer_name": list(question.layers),
+            "refine_by": list(question.refine_by),
+            "method": question.method,
+            "target": question.target,
+            "draw_threshold": selection.draw_threshold,
+            "top_k": selection.top_k,
+            "classes": list(selection.classes),
+            "box_index": list(selection.box_index),
+            "box": [
+                ",".join([*(f"{value:g}" for value in box.box_xyxy), *([box.class_text] if box.class_text else [])])
+                for box in question.boxes
+            ],
+            "gt": None if self.gt is None else str(self.gt),
+            "samples": question.samples,
+            "seed": question.seed,
+            "batch_size": question.batch,
+            **self.output.flags(),
+            "report": self.report,
+            "vdl_log_dir": None if self.vdl_log_dir is None else str(self.vdl_log_dir),
+            "opt": list(self.overrides),
+        }

@@ -1,0 +1,176 @@
+"""A detector made ready for a run's question, and what the run's manifest says of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from ppdet_cam import __version__
+from ppdet_cam.detectors.building import build_detector, weights_of
+from ppdet_cam.detectors.detector import Detector
+from ppdet_cam.detectors.settings import Tagged
+from ppdet_cam.detectors.weights import sha256_of
+from ppdet_cam.explaining.explainer import Explainer
+from ppdet_cam.explaining.perturbation import Progress, silent
+from ppdet_cam.images.inputs import ImageFile, annotated_images, digest_lines
+from ppdet_cam.outputs.manifest import SCHEMA_VERSION
+from ppdet_cam.places import find_file
+from ppdet_cam.questions.truth import GroundTruth, TrueBox, read_ground_truth
+from ppdet_cam.running.config import RunConfig
+from ppdet_cam.running.drawing import Annotated
+
+PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddledet", "numpy", "opencv-python", "pillow")
+
+_NOT_COMPARED = ("weights", "filename")  # where the weights and the config lie
+
+
+@dataclass(frozen=True)
+class Session:
+    """A detector with its weights, and what is known before the first image.
+
+    Attributes:
+        explainer: asks the run's question.
+        truth: the annotated images, None without.
+        images: all of the run.
+        document: the content of `run.json` but for the totals.
+    """
+
+    explainer: Explainer
+    truth: AnnotatedImages | None
+    images: Sequence[ImageFile]
+    document: Mapping[str, object]
+
+
+class AnnotatedImages:
+    """Ground truth in which an image is found at once, however many there are."""
+
+    def __init__(self, truth: GroundTruth, *, draw_threshold: float) -> None:
+        self.truth = truth
+        self._draw_threshold = draw_threshold
+        self._names: dict[str, list[str]] = {}
+        for name in truth.boxes:
+            self._names.setdefault(name.rpartition("/")[2], []).append(name)
+
+    def of(self, image: ImageFile) -> Annotated:
+        """Returns what is known of an image.
+
+        Raises:
+            ConfigError: the ground truth has no such image, or several.
+        """
+        return Annotated(self._boxes(image), self._draw_threshold)
+
+    def _boxes(self, image: ImageFile) -> Sequence[TrueBox]:
+        if image.annotated is not None:
+            return self.truth.boxes[image.annotated]
+        path = Path(image.path)
+        named_so = self._names.get(path.resolve().name, []) + self._names.get(path.name, [])
+        few = GroundTruth(self.truth.path, {name: self.truth.boxes[name] for name in named_so})
+        return (few if named_so else self.truth).of(path)
+
+
+def open_session(config: RunConfig, images: Sequence[ImageFile] | None, *, progress: Progress = silent) -> Session:
+    """Returns the detector of a run, ready to explain.
+
+    Args:
+        config: what to do.
+        images: of the run; None for those of the ground truth.
+        progress: shows how far a perturbation method is.
+
+    Raises:
+        PpdetCamError: any of its kinds.
+    """
+    detector, settings = build_detector(config.config, overrides=config.overrides)
+    explainer = Explainer.of_question(detector, config.question, progress=progress)
+    truth = read_ground_truth(config.gt, detector.class_names) if config.gt else None
+    if images is None and truth is not None:
+        images = annotated_images(truth, config.inputs.folder)
+    images = images or []
+    detector.load_weights(weights_of(settings, None))
+    document = run_document(detector, settings, config.config, flags=config.flags(), images=images, gt=config.gt)
+    threshold = config.question.selection.draw_threshold
+    annotated = AnnotatedImages(truth, draw_threshold=threshold) if truth else None
+    return Session(explainer, annotated, images, document)
+
+
+def run_document(
+    detector: Detector,
+    settings: Mapping[str, object],
+    config: Path,
+    *,
+    flags: Mapping[str, object],
+    images: Sequence[ImageFile],
+    gt: Path | None,
+) -> dict[str, object]:
+    """Returns what a manifest says of a run before its first image.
+
+    Args:
+        detector: with its weights loaded.
+        settings: that it was built from.
+        config: the file that they were read from.
+        flags: of the command line, by their names.
+        images: of the run.
+        gt: the ground truth.
+    """
+    weights = detector.weights
+    assert weights is not None  # they are loaded
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "config": {"path": str(find_file(config).resolve()), "architecture": detector.architecture},
+        "weights": {"asked": str(settings["weights"]), "path": str(weights), "sha256": sha256_of(weights)},
+        "flags": dict(flags),
+        "device": detector.device,
+        "versions": _versions(),
+        "class_names": list(detector.class_names),
+        "inputs": _inputs(images, gt),
+        "settings": flat_settings({key: value for key, value in settings.items() if key not in _NOT_COMPARED}),
+    }
+
+
+def _inputs(images: Sequence[ImageFile], gt: Path | None) -> dict[str, object]:
+    digest = hashlib.sha256()
+    for line in digest_lines(images):
+        digest.update(line)
+    found: dict[str, object] = {"images": len(images), "images_sha256": digest.hexdigest()}
+    return found if gt is None else {**found, "gt_sha256": sha256_of(gt)}
+
+
+def flat_settings(settings: Mapping[str, object]) -> dict[str, object]:
+    """Returns settings with a dotted key for each value, and values that JSON has.
+
+    Example:
+        >>> flat_settings({"use_gpu": False, "NMS": {"top": 10}})
+        {'use_gpu': False, 'NMS.top': 10}
+    """
+    flat: dict[str, object] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat.update({f"{key}.{below}": of_below for below, of_below in flat_settings(value).items()})
+        else:
+            flat[str(key)] = _plain(value)
+    return flat
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Tagged):
+        return {value.tag: _plain(value.value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(below) for key, below in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(below) for below in value]
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"ppdet_cam": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions

@@ -1,0 +1,114 @@
+"""Each repair cures its error, and only what it is for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from support.places import ROOT
+
+from ppdet_cam.detectors import compat
+from ppdet_cam.detectors.threads import available_cores
+
+import paddle  # isort: skip  (after compat, which loads what paddle needs loaded before it)
+
+pytestmark = pytest.mark.smoke
+
+
+def test_paddle_still_refuses_to_concatenate_scalars():
+    """The error that the repair cures is still there in paddle itself, so the repair is still needed."""
+    with pytest.raises(ValueError, match=r"axis is expected to be in range of \[0, 0\)"):
+        paddle.concat([paddle.to_tensor(1), paddle.to_tensor(2)])
+
+
+@pytest.mark.parametrize("name", ["ppdet.modeling.proposal_generator.rpn_head", "ppdet.modeling.post_process"])
+def test_repaired_modules_concatenate_scalars(name):
+    """What the repaired ppdet modules call `paddle.concat` takes 0-D tensors, and all else is paddle's own."""
+    seen = compat._module(name).paddle
+    assert seen.concat([paddle.to_tensor(1), paddle.to_tensor([2, 3])]).tolist() == [1, 2, 3]
+    assert seen.concat([paddle.ones([1, 2]), paddle.ones([1, 2])], axis=1).shape == [1, 4]
+    assert seen.zeros is paddle.zeros
+
+
+def test_download_has_a_timeout(monkeypatch):
+    """ppdet's downloader asks with a timeout, and keeps the options that it gives."""
+    asked = {}
+    monkeypatch.setattr("requests.get", lambda url, **options: asked.update(url=url, **options))
+    compat._module("ppdet.utils.download").requests.get("https://example.org/x", stream=True)
+    assert asked == {"url": "https://example.org/x", "stream": True, "timeout": compat.DOWNLOAD_TIMEOUT}
+
+
+def run_fresh(program: str, **environment: str) -> subprocess.CompletedProcess:
+    """Runs a program in a process of its own, in which nobody says how many threads there are to be."""
+    variables = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**variables, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize("environment", [{}, {"OMP_NUM_THREADS": "3"}])
+def test_import_in_a_fresh_process_is_silent(environment):
+    """Importing the package's paddle rooms first thing neither crashes nor prints nor warns."""
+    done = run_fresh("import ppdet_cam.detectors.detector", **environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(("environment", "threads"), [({}, available_cores()), ({"OMP_NUM_THREADS": "3"}, 3)])
+def test_paddle_gets_the_cores_unless_told_otherwise(environment, threads):
+    """Paddle alone would take one thread; a number that the user gives stays."""
+    done = run_fresh("import os, ppdet_cam.detectors.compat; print(os.environ['OMP_NUM_THREADS'])", **environment)
+    assert done.stdout == f"{threads}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"), [("max 100000\n", None), ("50000 100000\n", 1), ("900000000 100000\n", None), ("", None)]
+)
+def test_cores_are_no_more_than_a_containers_share(tmp_path, text, cores):
+    """A limit below the cores counts, rounded up; no limit, or none that can be read, leaves the cores."""
+    limit = tmp_path / "cpu.max"
+    limit.write_text(text, encoding="ascii")
+    every = available_cores(tmp_path / "missing")
+    assert available_cores(limit) == (cores or every)
+
+
+def test_modules_for_tracking_are_imported_when_asked_for():
+    """ppdet leaves them out; what holds on to one of them gets the real one, as does everybody afterwards."""
+    done = run_fresh(
+        "import sys, ppdet_cam.detectors.compat as compat\n"
+        "print([name for name in compat.DEFERRED if name in sys.modules])\n"
+        "import ppdet.metrics.mcmot_metrics as tracking\n"
+        "print(type(tracking.pd).__name__, tracking.pd.DataFrame.__module__, tracking.pd.isna(None))\n"
+        "import pandas, sklearn\n"
+        "print(pandas.DataFrame is tracking.pd.DataFrame, sklearn.__version__ != '')"
+    )
+    assert done.stdout.splitlines() == ["[]", "DeferredModule pandas.core.frame True", "True True"], done.stderr
+
+
+def test_deferred_imports_leave_what_is_imported_or_missing(monkeypatch):
+    """Only what is installed and not imported yet waits; nothing stays behind in sys.modules."""
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with compat.deferred_imports(["json", "no_such_module", "colorsys"]):
+        import colorsys
+
+        assert sys.modules["json"] is json
+        assert "no_such_module" not in sys.modules
+        assert type(colorsys) is compat.DeferredModule
+    assert "colorsys" not in sys.modules
+    assert colorsys.rgb_to_hsv(0, 0, 0) == (0, 0, 0)
+    assert type(sys.modules["colorsys"]) is not compat.DeferredModule
+
+
+def test_logging_that_paddle_set_up_reaches_stderr():
+    """Paddle's import gives the root logger a handler; what it writes afterwards is not lost."""
+    code = "import ppdet_cam.detectors.compat, logging; logging.getLogger('mine').warning('heard')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert "heard" in done.stderr
+    assert "OMP_NUM_THREADS" not in done.stderr

@@ -1,0 +1,380 @@
+"""What a family's extractor says of a box beside its score: the box itself, other quantities, altered images."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import paddle
+import pytest
+from support.families import FAMILIES
+from support.gradient_checks import (
+    BACKBONE,
+    assert_target_equals_differences,
+    features_of,
+    forward_of,
+    gradients_of,
+    slope,
+    target_of,
+    targets_of,
+)
+from support.places import ROOT
+
+from ppdet_cam.detectors.building import build_detector
+from ppdet_cam.errors import ConfigError
+from ppdet_cam.explaining.gradients import roi_features
+from ppdet_cam.explaining.projection import box_on_original
+from ppdet_cam.explaining.replay import candidates_of_images, masked, replays
+from ppdet_cam.questions.targets import parse_target, targets
+from ppdet_cam.structures import Quantity
+
+# layers behind which no class score lies, and layers before the scores, by family
+NOT_REACHED = {
+    "ppyoloe": ("model.yolo_head.stem_reg.0", "model.yolo_head.pred_reg.0"),
+    "faster": ("model.rpn_head.rpn_feat", "model.rpn_head.rpn_rois_score"),
+    "mask": ("model.rpn_head.rpn_feat", "model.rpn_head.rpn_rois_score"),
+    "blazeface": ("model.blaze_head.boxes0", "model.blaze_head.boxes1"),
+    "ssd": ("model.ssd_head.boxes0", "model.ssd_head.boxes5"),
+    "retinanet": ("model.head.retina_reg",),
+    "yolov3": (),  # one layer gives boxes and scores
+}
+SCORE_LAYERS = {
+    "ppyoloe": "model.yolo_head.pred_cls.2",
+    "faster": "model.bbox_head.roi_extractor",
+    "mask": "model.bbox_head.roi_extractor",
+    "blazeface": "model.blaze_head.scores0",
+    "ssd": "model.ssd_head.scores0",
+    "retinanet": "model.head.retina_cls",
+    "yolov3": "model.yolo_head.yolo_output.0",
+}
+RCNNS = ("faster", "mask")
+
+
+@pytest.fixture(scope="module")
+def passes(detector_of, photo):
+    """Gives a family's forward pass with the graph of the boxes, run once."""
+    done = {}
+
+    def get(name):
+        if name not in done:
+            done[name] = forward_of(detector_of(name), photo, boxes=True)
+        return done[name]
+
+    return get
+
+
+def least_saturated(forward, chosen):
+    """The candidate of the chosen box whose score is the least saturated one."""
+    return forward.kept[max(chosen, key=lambda detection: slope(detection.score)).index]
+
+
+def second_class(forward, kept):
+    """The class with the highest score at a candidate's place, its own apart."""
+    scores = forward.candidates().scores[kept.row].copy()
+    scores[kept.class_id] = -1.0
+    return int(scores.argmax())
+
+
+def as_printed(detector, box_xyxy, original_hw):
+    """A box as this detector prints it: some clip to the image, and `yolo_box` to its last pixel."""
+    height, width = original_hw
+    if hasattr(detector.model, "bbox_head"):
+        return np.clip(box_xyxy, 0, [width, height, width, height])
+    if hasattr(detector.model, "yolo_head") and detector.model.post_process is not None:
+        return np.clip(box_xyxy, [0, 0, -np.inf, -np.inf], [np.inf, np.inf, width - 1, height - 1])
+    return np.array(box_xyxy)
+
+
+# --- boxes and candidates
+
+
+@pytest.mark.smoke
+def test_decoded_box_equals_the_printed_one(family, detector, photo, passes):
+    """What `outputs` says of a box, brought to the original image, is the box that the detector prints."""
+    forward, _, _ = passes(family.name)
+    for detection in forward.detections:
+        kept = forward.kept[detection.index]
+        source = forward.extractor.source(forward.watch, kept.row)
+        boxes = forward.extractor.outputs(forward.watch, [source], boxes=True).boxes_xyxy.numpy()[0]
+        decoded = boxes[kept.class_id if len(boxes) > 1 else 0]
+        found = box_on_original(tuple(float(value) for value in decoded), forward.geometry)
+        printed = as_printed(detector, found, photo.original_hw)
+        np.testing.assert_allclose(printed, detection.box_xyxy, rtol=1e-4, atol=0.02)
+
+
+def test_boxes_are_given_only_where_asked_for(family, passes):
+    """Without `boxes=True` nothing is decoded."""
+    forward, chosen, _ = passes(family.name)
+    source = forward.extractor.source(forward.watch, forward.kept[chosen[0].index].row)
+    assert forward.extractor.outputs(forward.watch, [source]).boxes_xyxy is None
+
+
+@pytest.mark.smoke
+def test_candidates_are_the_printed_boxes_and_scores_at_the_kept_rows(family, detector, photo, passes):
+    """The candidate that a detection was before NMS has its class score exactly, and its box but for clipping."""
+    forward, _, _ = passes(family.name)
+    candidates = forward.candidates()
+    assert candidates.scores.shape[1] == len(detector.class_names)
+    assert candidates.boxes_xyxy.shape[:2] in {(len(candidates.scores), n) for n in (1, len(detector.class_names))}
+    for detection in forward.detections:
+        kept = forward.kept[detection.index]
+        assert float(candidates.scores[kept.row, kept.class_id]) == detection.score
+        column = kept.class_id if candidates.boxes_xyxy.shape[1] > 1 else 0
+        box = as_printed(detector, candidates.boxes_xyxy[kept.row, column], photo.original_hw)
+        np.testing.assert_allclose(box, detection.box_xyxy, rtol=1e-5, atol=1e-3)
+
+
+def test_several_sources_give_what_each_gives_alone(family, passes):
+    """Row k of the outputs is of source k and depends on no other."""
+    forward, chosen, _ = passes(family.name)
+    sources = [forward.extractor.source(forward.watch, forward.kept[d.index].row) for d in chosen]
+    together = forward.extractor.outputs(forward.watch, sources, boxes=True)
+    for row, source in enumerate(sources):
+        alone = forward.extractor.outputs(forward.watch, [source], boxes=True)
+        for field in dataclasses.fields(together):
+            of_all, of_one = getattr(together, field.name), getattr(alone, field.name)
+            assert (of_all is None) == (of_one is None)
+            if of_all is not None:
+                np.testing.assert_allclose(of_all[row].numpy(), of_one[0].numpy(), rtol=1e-3, atol=1e-4)
+
+
+# --- targets
+
+
+@pytest.mark.smoke
+def test_every_target_has_the_gradient_of_its_differences(family, detector, photo, passes):
+    """Each number that the family's head gives has, at the backbone, the gradient that differences show."""
+    forward, chosen, _ = passes(family.name)
+    kept = least_saturated(forward, chosen)
+    for text in targets_of(detector, kept, second_class(forward, kept)):
+        assert_target_equals_differences(detector, photo, forward, kept, text)
+
+
+def test_quantities_are_what_the_outputs_hold(family, passes):
+    """A head that says it has a quantity gives it, and gives no other."""
+    forward, chosen, _ = passes(family.name)
+    source = forward.extractor.source(forward.watch, forward.kept[chosen[0].index].row)
+    outputs = forward.extractor.outputs(forward.watch, [source], boxes=True)
+    given = {
+        Quantity.PROBABILITIES: outputs.probabilities,
+        Quantity.LOGITS: outputs.logits,
+        Quantity.BOXES: outputs.boxes_xyxy,
+        Quantity.OBJECTNESS: outputs.objectness,
+        Quantity.QUALITY: outputs.quality,
+    }
+    assert {quantity for quantity, value in given.items() if value is not None} == forward.extractor.quantities
+    assert outputs.probabilities.shape == outputs.logits.shape == [1, len(passes_classes(forward))]
+
+
+def passes_classes(forward):
+    """The classes of a forward pass, by its candidates' columns."""
+    return range(forward.candidates().scores.shape[1])
+
+
+def test_target_that_the_head_has_not_is_refused(family, detector):
+    """Asking for it names the detector and every target that it has."""
+    known = detector.extractor.quantities
+    missing = [name for name in targets.names() if targets.get(name).quantity not in known]
+    assert missing == {"yolov3": ["iou"]}.get(family.name, ["iou", "objectness"])
+    there = [targets.get(name).form for name in targets.names() if name not in missing]
+    for name in missing:
+        with pytest.raises(ConfigError) as caught:
+            parse_target(name, detector.class_names, known=known, detector=detector.name)
+        needs = targets.get(name).quantity.value
+        assert str(caught.value) == (
+            f"target {name!r} needs the head's {needs}, which {detector.name} has not. It has: {', '.join(there)}"
+        )
+
+
+def test_class_gradients_need_no_graph_of_the_boxes(family, detector, photo, passes):
+    """Where only scores are explained the box branch runs without a graph, and no class gradient changes by that."""
+    with_boxes, chosen, _ = passes(family.name)
+    without, _, _ = forward_of(detector, photo)
+    assert with_boxes.detections == without.detections
+    for detection in chosen:
+        kept = without.kept[detection.index]
+        (one,), (other,) = (features_of(forward, kept, target_of(detector)) for forward in (with_boxes, without))
+        for wanted, given in zip(gradients_of(one), gradients_of(other)):
+            np.testing.assert_allclose(given, wanted, rtol=1e-4, atol=1e-6 * max(np.abs(wanted).max(), 1e-12))
+
+
+def test_box_target_without_the_graph_of_the_boxes_has_no_path(detector_of, photo):
+    """It is the forward pass that says whether boxes will be explained: without, PP-YOLOE's have no gradient."""
+    detector = detector_of("ppyoloe")
+    forward, chosen, _ = forward_of(detector, photo)
+    parts = features_of(forward, forward.kept[chosen[0].index], target_of(detector, "box:left"))
+    assert all(feature.gradients is None for part in parts for feature in part)
+
+
+@pytest.mark.parametrize("name", RCNNS)
+def test_roi_features_have_the_box_targets_gradient(detector_of, photo, name):
+    """The second stage's box has a gradient at the RoI's own features, one per side, of its own class's box."""
+    detector = detector_of(name)
+    layer = SCORE_LAYERS[name]
+    forward, chosen, roi_layers = forward_of(detector, photo, [layer], boxes=True)
+    kept = forward.kept[chosen[0].index]
+    (parts,) = roi_features(forward, roi_layers, {layer: None}, [kept], target_of(detector, "box"))
+    source = forward.extractor.source(forward.watch, kept.row)
+    for replay, (feature,) in zip(replays(detector, photo, forward, kept, target_of(detector, "box"), batch=2), parts):
+        size = float(np.linalg.norm(feature.gradients))
+        assert size > 0 and feature.roi_xyxy == source.roi_xyxy
+        step = 0.05 / size
+        moved = [feature.activations + sign * step * feature.gradients / size for sign in (1, -1)]
+        high, low = replay.scores_of_altered_features(feature, moved)
+        assert (high - low) / (2 * step) == pytest.approx(size, rel=0.02)
+
+
+# --- replays
+
+
+def numbers_of(extractor, watch, source, image=0):
+    """Everything that the head says at one place."""
+    with paddle.no_grad():
+        outputs = extractor.outputs(watch, [source], boxes=True, image=image)
+    values = (outputs.probabilities, outputs.boxes_xyxy, outputs.objectness)
+    return np.concatenate([value.numpy().ravel() for value in values if value is not None])
+
+
+def sources_of(forward, chosen):
+    """The places in the head of the chosen boxes."""
+    return [forward.extractor.source(forward.watch, forward.kept[detection.index].row) for detection in chosen]
+
+
+def altered_images(photo):
+    """Two images of the photograph's size that differ from it and from one another: a half of each is darkened."""
+    height, width = photo.original_hw
+    left, top = np.ones((height, width)), np.ones((height, width))
+    left[:, : width // 2], top[: height // 2] = 0.3, 0.5
+    return [masked(photo, mask) for mask in (left, top)]
+
+
+@pytest.mark.smoke
+def test_replay_of_the_same_image_changes_nothing(family, detector, photo, passes):
+    """The unaltered image, run again up to NMS, gives the same candidates, also when only some places are asked for."""
+    forward, chosen, _ = passes(family.name)
+    _, record = detector.replay(forward.inputs, photo)
+    again, candidates = detector.extractor.candidates(record, forward.geometry), forward.candidates()
+    np.testing.assert_allclose(again.scores, candidates.scores, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(again.boxes_xyxy, candidates.boxes_xyxy, rtol=1e-4, atol=1e-2)
+    for source in sources_of(forward, chosen):
+        watch, _ = detector.replay(forward.inputs, photo, sources=[source])
+        np.testing.assert_allclose(
+            numbers_of(detector.extractor, watch, source),
+            numbers_of(detector.extractor, forward.watch, source),
+            rtol=1e-4,
+            atol=1e-4,
+        )
+
+
+@pytest.mark.smoke
+def test_image_of_a_batch_gives_what_it_gives_alone(family, detector, photo, passes):
+    """Image k of a batch of two different images has the numbers, and the candidates, that it has by itself."""
+    forward, chosen, _ = passes(family.name)
+    source = sources_of(forward, chosen)[0]
+    images = altered_images(photo)
+    together, _ = detector.replay(detector.prepare_batch(images)[0], photo, sources=[source])
+    numbers = []
+    for position, image in enumerate(images):
+        alone, _ = detector.replay(detector.prepare(image)[0], photo, sources=[source])
+        numbers.append(numbers_of(detector.extractor, alone, source))
+        np.testing.assert_allclose(
+            numbers_of(detector.extractor, together, source, image=position), numbers[-1], rtol=1e-3, atol=1e-3
+        )
+    assert not np.allclose(*numbers, rtol=1e-2), "the alterations change nothing"
+    for batched, image in zip(candidates_of_images(detector, photo, images), images):
+        (single,) = candidates_of_images(detector, photo, [image])
+        np.testing.assert_allclose(batched.scores, single.scores, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(batched.boxes_xyxy, single.boxes_xyxy, rtol=1e-3, atol=1e-2)
+
+
+def test_replay_of_unaltered_features_changes_nothing(family, detector, photo, passes):
+    """A captured feature map put back in its own place gives the number of the image as it is."""
+    forward, chosen, _ = passes(family.name)
+    kept = forward.kept[chosen[0].index]
+    (features,) = features_of(forward, kept, target_of(detector))
+    (replay,) = replays(detector, photo, forward, kept, target_of(detector), batch=2)
+    assert replay.score() == pytest.approx(kept.score, abs=5e-5)
+    feature = next(feature for feature in features if feature.is_own_level)
+    scores = list(replay.scores_of_altered_features(feature, [feature.activations] * 3))
+    assert scores == pytest.approx([kept.score] * 3, abs=5e-5)
+
+
+def test_replay_leaves_no_method_replaced(family, detector, photo, passes):
+    """After a replay that ends at NMS the model runs as before."""
+    forward, chosen, _ = passes(family.name)
+    before = detector.predict(photo)
+    source = sources_of(forward, chosen)[0]
+    detector.replay(
+        forward.inputs, photo, outputs={detector.model.backbone: forward.capture.outputs[BACKBONE][0]}, sources=[source]
+    )
+    assert all("forward" not in layer.__dict__ for layer in detector.model.sublayers(include_self=True))
+    np.testing.assert_array_equal(detector.predict(photo), before)
+
+
+# --- layers
+
+
+def test_feature_layers_say_which_gradients_reach(family, detector, photo):
+    """Backbone, neck and class branch are reached from the class scores; RPN and box branch are not."""
+    layers = {layer.path: layer for layer in detector.feature_layers(photo)}
+    reached = [BACKBONE, SCORE_LAYERS[family.name]]
+    if getattr(detector.model, "neck", None) is not None:
+        reached.append("model.neck")
+    for path in (*reached, *NOT_REACHED[family.name]):
+        assert layers[path].reached == (path in reached), path
+    assert {path for path, layer in layers.items() if layer.per_roi} == {
+        path for path in layers if family.name in RCNNS and path.startswith("model.bbox_head.")
+    }
+    for path, _ in detector.extractor.recommended_layers:
+        assert path not in layers or layers[path].reached
+
+
+# --- IoU awareness
+
+
+@pytest.fixture(scope="module")
+def iou_aware(detector_of, photo):
+    """PP-YOLO tiny with a head that predicts the IoU as well: the seeded weights, and seeded channels in front."""
+    seeded, family = detector_of("yolov3"), FAMILIES["yolov3"]
+    overrides = ["YOLOv3Head.iou_aware=true", "YOLOv3Head.iou_aware_factor=0.4"]
+    detector, _ = build_detector(ROOT / family.config, overrides=overrides)
+    weights = {name: value.numpy() for name, value in seeded.model.state_dict().items()}
+    random = np.random.default_rng(0)
+    for name, value in detector.model.state_dict().items():
+        array = weights[name]
+        if "yolo_output" in name:
+            extra = (len(seeded.model.yolo_head.anchors[0]), *array.shape[1:])
+            scale = float(array.std()) if array.ndim > 1 else 1.0
+            array = np.concatenate([random.normal(0, scale, extra).astype(np.float32), array])
+        value.set_value(array)
+    return detector
+
+
+@pytest.fixture(scope="module")
+def iou_aware_pass(iou_aware, photo):
+    """Its forward pass, and the candidate of a detection whose score is not saturated."""
+    forward = iou_aware.forward(photo, iou_aware.layers([BACKBONE])[0], boxes=True)
+    return forward, forward.kept[max(forward.detections, key=lambda detection: slope(detection.score)).index]
+
+
+def test_iou_aware_score_is_the_product_of_its_parts(iou_aware, iou_aware_pass):
+    """objectness^(1 - f) * IoU^f * class probability is every printed score, with f = 0.4."""
+    forward, _ = iou_aware_pass
+    assert len(forward.detections) > 5
+    for detection in forward.detections:
+        kept = forward.kept[detection.index]
+        source = forward.extractor.source(forward.watch, kept.row)
+        outputs = forward.extractor.outputs(forward.watch, [source])
+        class_probability = 1 / (1 + np.exp(-float(outputs.logits[0, kept.class_id])))
+        objectness, quality = float(outputs.objectness[0]), float(outputs.quality[0])
+        assert objectness**0.6 * quality**0.4 * class_probability == pytest.approx(detection.score, rel=1e-4)
+        assert float(outputs.probabilities[0, kept.class_id]) == pytest.approx(detection.score, rel=1e-4)
+
+
+def test_iou_aware_targets_have_the_gradients_of_their_differences(iou_aware, iou_aware_pass, photo):
+    """The predicted IoU, the raw objectness and the mixed score each have the gradient that differences show."""
+    forward, kept = iou_aware_pass
+    texts = targets_of(iou_aware, kept, second_class(forward, kept))
+    assert {"iou", "objectness", "class", "box"} <= set(texts)
+    for text in texts:
+        assert_target_equals_differences(iou_aware, photo, forward, kept, text)

@@ -1,0 +1,91 @@
+"""Only reader operations that keep pixels in place, up to a scale, are let through."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ppdet_cam.detectors.reader import PLACE_KEEPING, geometry_of, operations
+from ppdet_cam.errors import ConfigError, GeometryError, PpdetCamError
+from ppdet_cam.structures import ImageGeometry
+
+KNOWN = [
+    {"Decode": {}},
+    {"Resize": {"target_size": [800, 1333], "keep_ratio": True, "interp": 2}},
+    {"NormalizeImage": {"is_scale": True, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}},
+    {"Pad": {"size": [640, 640], "fill_value": [0, 0, 0]}},
+    {"Permute": {}},
+]
+
+
+def test_operations_keeps_order_and_arguments() -> None:
+    """Known operations come back in order with their arguments, and the reader's own dicts stay apart."""
+    reader = {"sample_transforms": KNOWN, "batch_transforms": [{"PadBatch": {"pad_to_stride": 32}}]}
+    found = operations(reader, "sample_transforms")
+    assert found == KNOWN
+    assert found[1]["Resize"] is not KNOWN[1]["Resize"]
+    assert operations(reader, "batch_transforms") == [{"PadBatch": {"pad_to_stride": 32}}]
+
+
+def test_operations_takes_an_operation_without_arguments() -> None:
+    """`- Permute:` in YAML is an operation whose arguments are None."""
+    assert operations({"sample_transforms": [{"Permute": None}]}, "sample_transforms") == [{"Permute": {}}]
+
+
+@pytest.mark.parametrize("reader", [{}, {"batch_transforms": None}, {"batch_transforms": []}])
+def test_operations_of_an_absent_list_is_empty(reader: dict) -> None:
+    """A reader without the list has no operations."""
+    assert operations(reader, "batch_transforms") == []
+
+
+def test_operations_refuses_an_operation_that_it_does_not_know() -> None:
+    """An unknown operation is refused by name and arguments, with all known ones."""
+    reader = {"sample_transforms": [{"Decode": {}}, {"RandomFlip": {"prob": 0.25}}]}
+    with pytest.raises(GeometryError, match=r"RandomFlip\{'prob': 0.25\}") as caught:
+        operations(reader, "sample_transforms")
+    assert isinstance(caught.value, PpdetCamError)
+    assert isinstance(caught.value, ValueError)
+    for name in PLACE_KEEPING:
+        assert f"{name} (" in str(caught.value)
+
+
+@pytest.mark.parametrize("offset_mode", [0, 1, 2])
+def test_operations_refuses_a_padding_that_moves_the_image(offset_mode: int) -> None:
+    """Pad moves the image unless its offset_mode is -1."""
+    reader = {"sample_transforms": [{"Pad": {"size": [640, 640], "offset_mode": offset_mode}}]}
+    with pytest.raises(GeometryError, match=f"Pad.*'offset_mode': {offset_mode}"):
+        operations(reader, "sample_transforms")
+
+
+@pytest.mark.parametrize("arguments", [None, {}, {"size_divisor": 32}, {"offset_mode": -1}], ids=str)
+def test_operations_takes_a_padding_right_and_bottom(arguments: dict) -> None:
+    """Pad with offset_mode -1, which is its default, keeps the image at the top left."""
+    assert operations({"sample_transforms": [{"Pad": arguments}]}, "sample_transforms") == [{"Pad": arguments or {}}]
+
+
+@pytest.mark.parametrize(
+    "listed", ["Resize", 3, {"Resize": {}}, ["Decode"], [{"Decode": {}}, None], [["Decode"]]], ids=str
+)
+def test_operations_refuses_what_is_no_list_of_operations(listed: object) -> None:
+    """A value or an item of another form is refused, with the key and the value."""
+    with pytest.raises(ConfigError, match=r"TestReader\.sample_transforms must be a list of operations") as caught:
+        operations({"sample_transforms": listed}, "sample_transforms")
+    assert repr(listed) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "item", [{"Resize": 640}, {"Resize": [640, 640]}, {"Pad": 640}, {"Permute": "yes"}, {"RandomFlip": 3}], ids=str
+)
+def test_operations_refuses_arguments_that_are_no_mapping(item: dict) -> None:
+    """`- Resize: 640` is a mistake in the config, told as one."""
+    with pytest.raises(PpdetCamError, match=next(iter(item))):
+        operations({"sample_transforms": [item]}, "sample_transforms")
+
+
+def test_geometry_of_reads_height_before_width() -> None:
+    """Shape [1, C, H, W] and factors (y, x) become plain numbers, y first, with the image at the top left."""
+    found = geometry_of((480, 640), [1, 3, 608, 800], np.array([1.25, 1.5], dtype=np.float32))
+    assert found == ImageGeometry(
+        original_hw=(480, 640), padded_hw=(608, 800), scale_yx=(1.25, 1.5), offset_yx=(0.0, 0.0)
+    )
+    assert [type(value) for value in (*found.padded_hw, *found.scale_yx)] == [int, int, float, float]

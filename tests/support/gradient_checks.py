@@ -1,0 +1,205 @@
+"""Forward passes of small detectors, and central differences to hold their gradients against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+import pytest
+
+from ppdet_cam.detectors.detector import Detector, ForwardPass
+from ppdet_cam.detectors.families.base import KeptRow
+from ppdet_cam.explaining.gradients import image_features
+from ppdet_cam.questions.targets import Target, available_kinds, parse_target
+from ppdet_cam.structures import Detection, FeatureMap, Frame, Quantity
+
+THRESHOLD = 0.5
+BACKBONE = "model.backbone"
+
+# how far a number of each kind is moved: probabilities by this part of their slope, the others as they are
+LOGIT_STEP, PIXEL_STEP = 0.02, 0.05
+
+
+def forward_of(
+    detector: Detector, photo: Frame, layers: Sequence[str] = (BACKBONE,), *, boxes: bool = False
+) -> tuple[ForwardPass, list[Detection], dict]:
+    """A forward pass, its detections above the threshold, and the RoI layers among `layers`."""
+    image_layers, roi_layers = detector.layers(layers)
+    forward = detector.forward(photo, image_layers, boxes=boxes)
+    chosen = [detection for detection in forward.detections if detection.score >= THRESHOLD]
+    assert chosen, "the seeded detector finds nothing"
+    return forward, chosen, roi_layers
+
+
+def target_of(detector: Detector, text: str = "class") -> Target:
+    """The target of a text, for this detector."""
+    return parse_target(text, detector.class_names, known=detector.extractor.quantities, detector=detector.name)
+
+
+def targets_of(detector: Detector, kept: KeptRow, other_id: int) -> list[str]:
+    """Every target that the detector has, by the text that names it; `other_id` is some other class."""
+    other = detector.class_names[other_id]
+    texts = {
+        "class": ["class"],
+        "logit": ["logit"],
+        "lead": ["lead"] if len(detector.class_names) > 1 else [],
+        "objectness": ["objectness"],
+        "iou": ["iou"],
+        "box": ["box"],  # its parts are the four sides
+        "contrast": [f"contrast:{other}"] if other_id != kept.class_id else [],
+        "other": [f"other:{other}"],
+    }
+    kinds = [kind.form.partition("[")[0].partition(":")[0] for kind in available_kinds(detector.extractor.quantities)]
+    return [text for kind in kinds for text in texts[kind]]
+
+
+def features_of(
+    forward: ForwardPass, kept: KeptRow, target: Target, layers: Sequence[str] = (BACKBONE,)
+) -> list[list[FeatureMap]]:
+    """For each part of a target, all feature maps of some whole-image layers with its gradient."""
+    return image_features(forward, {path: forward.capture.chosen(path, None) for path in layers}, kept, target)
+
+
+def slope(score: float) -> float:
+    """d score / d logit of a score between 0 and 1: near 0 when it is saturated."""
+    return score * (1 - score)
+
+
+def gradients_of(features: Sequence[FeatureMap]) -> list[np.ndarray]:
+    """The gradients, zero where no path leads to the number."""
+    return [
+        np.zeros_like(feature.activations) if feature.gradients is None else feature.gradients for feature in features
+    ]
+
+
+def directions_along(gradients: Sequence[np.ndarray], keeps: Sequence[float]) -> list[list[np.ndarray]]:
+    """The gradient's own direction, with each activation kept or left out at random: one direction per share."""
+    size = np.sqrt(sum(float((gradient.astype(np.float64) ** 2).sum()) for gradient in gradients))
+    assert size > 0
+    random = np.random.default_rng(0)
+    return [[gradient * (random.random(gradient.shape) < keep) / size for gradient in gradients] for keep in keeps]
+
+
+def dot(ones: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
+    """The scalar product, summed in float64."""
+    return sum(float((one * other).sum(dtype=np.float64)) for one, other in zip(ones, others))
+
+
+# --- the class score, through ppdet's own heads
+
+
+def score_from_backbone(detector, features, forward, kept):
+    """The score recomputed through ppdet's own heads, by another way than the extractor's."""
+    model = detector.model
+    neck = getattr(model, "neck", None)
+    necked = neck(features) if neck is not None else features
+    if hasattr(model, "bbox_head"):
+        _, rois = forward.watch.inputs[model.bbox_head][0][:2]
+        roi = rois[0][kept.row : kept.row + 1].astype(features[0].dtype)
+        (_, scores), _ = model.bbox_head(necked, [roi], paddle.to_tensor([1], dtype="int32"), None)
+        return scores[0, kept.class_id]
+    if hasattr(model, "yolo_head") and model.post_process is not None:
+        sizes = paddle.to_tensor([forward.geometry.original_hw], dtype="int32")
+        # through paddle's own operator, whose value is differenced here as it has no gradient
+        scores = [
+            paddle.vision.ops.yolo_box(output, sizes, anchors, len(detector.class_names), 0.005, 32 // 2**level)[1]
+            for level, (output, anchors) in enumerate(zip(model.yolo_head(necked), model.yolo_head.mask_anchors))
+        ]
+        return paddle.concat(scores, axis=1)[0, kept.row, kept.class_id]
+    if hasattr(model, "yolo_head"):
+        return model.yolo_head(necked)[0][0, kept.class_id, kept.row]
+    if hasattr(model, "head"):
+        level, position = anchor_of(forward, kept)
+        return F.sigmoid(model.head(necked)[0][level].flatten()[position])
+    head = model.ssd_head if hasattr(model, "ssd_head") else model.blaze_head
+    # the anchors need an image's size only; the scores come from the features
+    (_, logits), _ = head(necked, paddle.zeros([1, 3, *forward.geometry.padded_hw]))
+    return F.softmax(paddle.concat(logits, axis=1))[0, kept.row, kept.class_id]
+
+
+def anchor_of(forward: ForwardPass, kept: KeptRow) -> tuple[int, int]:
+    """Where RetinaNet's score really lies: found by comparing values, not by repeating the top-k."""
+    logits, _ = forward.watch.outputs[forward.extractor.model.head][-1]
+    candidates = [
+        (abs(float(values[index]) - kept.score), level, int(index))
+        for level, values in enumerate(1 / (1 + np.exp(-tensor.numpy().ravel())) for tensor in logits)
+        for index in [np.abs(values - kept.score).argmin()]
+    ]
+    _, level, position = min(candidates)
+    return level, position
+
+
+def assert_gradients_equal_differences(detector: Detector, photo: Frame) -> None:
+    """Compares d score / d features along several directions with central differences through ppdet's own heads.
+
+    The box is the least saturated one, and the step moves its logit by about 0.02.
+    """
+    forward, chosen, _ = forward_of(detector, photo)
+    detection = max(chosen, key=lambda box: slope(box.score))
+    kept = forward.kept[detection.index]
+    (features,) = features_of(forward, kept, target_of(detector))
+    values = [paddle.to_tensor(feature.activations[None]) for feature in features]
+    gradients = gradients_of(features)
+    for directions in directions_along(gradients, (1.0, 0.5, 0.5)):
+        analytic = dot(gradients, directions)
+        step = LOGIT_STEP * slope(detection.score) / analytic
+        with paddle.no_grad():
+            scores = [
+                float(
+                    score_from_backbone(
+                        detector,
+                        [
+                            value + paddle.to_tensor((sign * step * direction)[None].astype(np.float32))
+                            for value, direction in zip(values, directions)
+                        ],
+                        forward,
+                        kept,
+                    )
+                )
+                for sign in (1, -1)
+            ]
+        assert (scores[0] - scores[1]) / (2 * step) == pytest.approx(analytic, rel=0.02)
+
+
+# --- every target, through a replay of what lies behind the layer
+
+
+def assert_target_equals_differences(
+    detector: Detector, photo: Frame, forward: ForwardPass, kept: KeptRow, text: str
+) -> None:
+    """Compares d target / d backbone features with central differences of a replay with those features altered."""
+    target, extractor = target_of(detector, text), forward.extractor
+    source = extractor.source(forward.watch, kept.row)
+    boxes = target.quantity is Quantity.BOXES
+    shares = (1.0, 0.5)
+    for part, features in zip(target.parts, features_of(forward, kept, target)):
+        before = extractor.outputs(forward.watch, [source], boxes=boxes)
+        value = float(part(before, 0, kept.class_id))
+        wanted = {Quantity.BOXES: PIXEL_STEP, Quantity.LOGITS: LOGIT_STEP}.get(
+            target.quantity, LOGIT_STEP * slope(abs(value))
+        )
+        gradients = gradients_of(features)
+        lines = directions_along(gradients, shares)
+        analytic = [dot(gradients, directions) for directions in lines]
+        steps = [wanted / derivative for derivative in analytic]
+        altered = [
+            np.stack(
+                [
+                    feature.activations + sign * step * directions[position]
+                    for step, directions in zip(steps, lines)
+                    for sign in (1, -1)
+                ]
+            )
+            for position, feature in enumerate(features)
+        ]
+        inputs = {name: value.expand([2 * len(shares), *value.shape[1:]]) for name, value in forward.inputs.items()}
+        output = [paddle.to_tensor(array.astype(np.float32)) for array in altered]
+        watch, _ = detector.replay(inputs, photo, outputs={detector.model.backbone: output}, sources=[source])
+        numbers = [
+            float(part(extractor.outputs(watch, [source], boxes=boxes, image=image), 0, kept.class_id))
+            for image in range(2 * len(shares))
+        ]
+        differences = [(numbers[2 * line] - numbers[2 * line + 1]) / (2 * step) for line, step in enumerate(steps)]
+        assert differences == pytest.approx(analytic, rel=0.02), text
