@@ -29,7 +29,7 @@ from cases import BACKBONE, CASES, ROI, ROOT, Case
 if TYPE_CHECKING:
     from ppdet_cam import Explainer
     from ppdet_cam.questions.boxes import Selection
-    from ppdet_cam.running.config import Question
+    from ppdet_cam.questions.question import Question
     from ppdet_cam.structures import Frame
 
 Record = dict[str, object]

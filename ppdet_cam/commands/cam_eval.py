@@ -29,8 +29,8 @@ from ppdet_cam.evaluation.config import ALL, DEFAULT_COSTLY_BOXES, SANITY, EvalC
 from ppdet_cam.evaluation.files import MEASUREMENTS_FILE, PAGE_FILE
 from ppdet_cam.evaluation.tables import overview
 from ppdet_cam.methods import methods
+from ppdet_cam.questions.question import DEFAULT_LAYER, DEFAULT_THRESHOLD, NONE
 from ppdet_cam.questions.targets import DEFAULT_TARGET
-from ppdet_cam.running.config import DEFAULT_LAYER, DEFAULT_THRESHOLD, NONE
 
 PROGRAM = "cam_eval"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ppdet_cam import __version__
 from ppdet_cam.commands.flags import NO_CONFIG, add_config, add_refinement, add_sampling
+from ppdet_cam.commands.lists import level_table, method_table, target_table
 from ppdet_cam.commands.progress import ImagesBar, show_progress
 from ppdet_cam.commands.terminal import (
     EXIT_DONE,
@@ -31,18 +32,11 @@ from ppdet_cam.outputs.manifest import IMAGES_FILE
 from ppdet_cam.outputs.pictures import DEFAULT_KINDS, KINDS, Output
 from ppdet_cam.outputs.raw import RAW_DTYPES, RAW_FRAMES
 from ppdet_cam.questions.boxes import Selection, parse_box
+from ppdet_cam.questions.question import DEFAULT_LAYER, DEFAULT_METHOD, DEFAULT_THRESHOLD, Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, targets
 from ppdet_cam.registry import closest
 from ppdet_cam.render import STYLE_OPTIONS, RenderStyle
-from ppdet_cam.running.config import (
-    DEFAULT_LAYER,
-    DEFAULT_METHOD,
-    DEFAULT_THRESHOLD,
-    DEFAULT_WORKERS,
-    Question,
-    RunConfig,
-)
-from ppdet_cam.tables import level_table, method_table, target_table
+from ppdet_cam.running.config import DEFAULT_WORKERS, RunConfig
 
 if TYPE_CHECKING:
     from ppdet_cam.running.batch import Result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ppdet_cam.commands.terminal import user_path
-from ppdet_cam.running.config import AUTO, DEFAULT_BATCH, DEFAULT_SEED, NONE
+from ppdet_cam.questions.question import AUTO, DEFAULT_BATCH, DEFAULT_SEED, NONE
 
 NO_CONFIG = "no config given: -c <file>.yml, for example -c configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml"
 

@@ -11,7 +11,7 @@ from ppdet_cam.errors import LayerError
 from ppdet_cam.explaining.finer import finer_layers
 from ppdet_cam.explaining.projection import nominal_stride
 from ppdet_cam.images.reading import blank_frame, read_image
-from ppdet_cam.running.config import AUTO
+from ppdet_cam.questions.question import AUTO
 from ppdet_cam.tables import aligned
 
 

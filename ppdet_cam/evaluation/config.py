@@ -12,9 +12,9 @@ from ppdet_cam.errors import ConfigError
 from ppdet_cam.methods import Needs, methods
 from ppdet_cam.metrics import metrics
 from ppdet_cam.questions.boxes import Selection
+from ppdet_cam.questions.question import DEFAULT_BATCH, DEFAULT_LAYER, DEFAULT_SEED, DEFAULT_THRESHOLD, NONE, Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET
 from ppdet_cam.registry import closest
-from ppdet_cam.running.config import DEFAULT_BATCH, DEFAULT_LAYER, DEFAULT_SEED, DEFAULT_THRESHOLD, NONE, Question
 
 AGREEMENT, SANITY = "agreement", "sanity"
 ALL = "all"

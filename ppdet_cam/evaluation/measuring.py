@@ -34,9 +34,9 @@ from ppdet_cam.metrics import (
     spearman,
 )
 from ppdet_cam.outputs.raw import block_means
+from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, parse_target
 from ppdet_cam.questions.truth import Match, TrueBox, match, true_mask
-from ppdet_cam.running.config import Question
 from ppdet_cam.structures import Candidates, Detection, Frame
 
 CURVE_STEPS = 20

@@ -24,9 +24,7 @@ from ppdet_cam.explaining.projection import box_on_original
 from ppdet_cam.images.reading import frame_from_array, read_image
 from ppdet_cam.methods import Method, Needs, methods
 from ppdet_cam.questions.boxes import AskedBox, Scene, Selection, asked_box, judge
-from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
-from ppdet_cam.questions.truth import TrueBox, match, missed
-from ppdet_cam.running.config import (
+from ppdet_cam.questions.question import (
     DEFAULT_BATCH,
     DEFAULT_LAYER,
     DEFAULT_METHOD,
@@ -34,6 +32,8 @@ from ppdet_cam.running.config import (
     DEFAULT_THRESHOLD,
     Question,
 )
+from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
+from ppdet_cam.questions.truth import TrueBox, match, missed
 from ppdet_cam.structures import (
     Answer,
     Detection,

@@ -30,8 +30,8 @@ from ppdet_cam.methods import (
     windows_over,
 )
 from ppdet_cam.methods.occlusion import CELLS
+from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
-from ppdet_cam.running.config import Question
 from ppdet_cam.structures import Candidates, FeatureMap, Frame, HeadOutputs
 
 DEFAULT_MASKS = 1000

@@ -23,8 +23,8 @@ from ppdet_cam import Explainer
 from ppdet_cam.commands import terminal
 from ppdet_cam.outputs.manifest import SCHEMA_VERSION
 from ppdet_cam.outputs.pictures import Output
+from ppdet_cam.questions.question import DEFAULT_METHOD
 from ppdet_cam.running import batch
-from ppdet_cam.running.config import DEFAULT_METHOD
 from ppdet_cam.structures import MapStatus
 
 SCRIPT = ROOT / "tools" / "cam_ppdet.py"

@@ -47,8 +47,9 @@ from ppdet_cam.explaining.projection import project
 from ppdet_cam.images.inputs import Inputs
 from ppdet_cam.metrics import bootstrap_interval
 from ppdet_cam.outputs.raw import encode_grids, raw_grids
+from ppdet_cam.questions.question import Question
 from ppdet_cam.report.reading import Box, Image, Role, Run, read_run
-from ppdet_cam.running.config import Question, RunConfig
+from ppdet_cam.running.config import RunConfig
 from ppdet_cam.structures import Detection, Explanation, GridMap, GridPlacement, LevelShare, MapStatus
 
 MATCHED = {"matched": True, "annotation_id": 7, "iou": 0.8}

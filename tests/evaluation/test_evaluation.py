@@ -22,7 +22,7 @@ from ppdet_cam.evaluation.values import ImageMeasurement, Measured, Place, Sanit
 from ppdet_cam.methods import methods
 from ppdet_cam.outputs.manifest import encode_line
 from ppdet_cam.outputs.merging import Failure
-from ppdet_cam.running.config import Question
+from ppdet_cam.questions.question import Question
 from ppdet_cam.structures import FeatureKind, FeatureMap
 
 CONFIG = Path("model.yml")

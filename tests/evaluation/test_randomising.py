@@ -11,7 +11,7 @@ from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.evaluation.randomising import Part, cascade, parts_from_the_top
 from ppdet_cam.explaining.explainer import Explainer
 from ppdet_cam.images.reading import blank_frame
-from ppdet_cam.running.config import Question
+from ppdet_cam.questions.question import Question
 
 
 def state_of(detector) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from ppdet_cam.explaining.perturbation import black_box_maps, with_channel_score
 from ppdet_cam.explaining.projection import project
 from ppdet_cam.explaining.replay import candidates_of_images, candidates_of_masked_images, masked
 from ppdet_cam.methods import ablationcam, channel_mask, detection_similarity, random_masks, scorecam
-from ppdet_cam.running.config import Question
+from ppdet_cam.questions.question import Question
 from ppdet_cam.structures import MapStatus, Quantity
 
 ROI_LAYER = "model.bbox_head.roi_extractor"

@@ -18,8 +18,8 @@ from ppdet_cam.explaining.finer import finer_layers
 from ppdet_cam.explaining.projection import nominal_stride
 from ppdet_cam.methods import methods
 from ppdet_cam.metrics import MeasuredMap, measure
+from ppdet_cam.questions.question import AUTO, Question
 from ppdet_cam.questions.truth import match, read_ground_truth
-from ppdet_cam.running.config import AUTO, Question
 from ppdet_cam.structures import FeatureKind, FeatureMap, ImageGeometry, LevelShare, MapStatus
 
 SCENES = sorted((ROOT / "demo/drawn").glob("*.jpg"))
