@@ -8,6 +8,10 @@ MODELS = $(basename $(notdir $(wildcard demo/weights/*.pdparams)))
 
 BIN = $(VENV)/bin
 BIN26 = $(VENV26)/bin
+# A worker per core, each with one thread: two threads of paddle in each of two workers are slower than one.
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+XDIST = -m pytest -n $(JOBS) --dist worksteal
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(XDIST)
 
 .PHONY: help install demo demo-all test test-fast test-paddle26 lint clean
 
@@ -44,18 +48,19 @@ demo-all: install
 	$(foreach model,$(MODELS),$(call explain,$(model)))
 
 test: install lint
-	$(BIN)/python -m pytest -m ""
+	$(PYTEST) -m ""
 
 test-fast: install
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-paddle26: $(VENV26)/.installed
-	$(BIN26)/python -m pytest -m smoke
+	OMP_NUM_THREADS=1 $(BIN26)/python $(XDIST) -m smoke
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 clean:
 	rm -rf $(VENV) $(VENV26) $(OUT) build .hypothesis *.egg-info

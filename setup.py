@@ -70,6 +70,9 @@ setup(
     extras_require={
         "dev": [
             "pytest>=8",
+            "pytest-xdist>=3.6",
+            "import-linter>=2.1",
+            "typing_extensions>=4.7",
             "hypothesis>=6",
             "nbclient>=0.10",
             "ipykernel>=6.29",

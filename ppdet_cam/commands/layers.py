@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ppdet_cam.detectors.building import build_detector
 from ppdet_cam.detectors.detector import Detector
+from ppdet_cam.detectors.inner_layers import feature_layers
 from ppdet_cam.errors import LayerError
 from ppdet_cam.explaining.finer import finer_layers
 from ppdet_cam.explaining.projection import nominal_stride
@@ -29,7 +30,7 @@ def layer_table(config: Path, overrides: Sequence[str], *, image: Path | None = 
     detector, _ = build_detector(config, overrides=overrides)
     frame = read_image(image) if image else blank_frame()
     rows = [("layer", "type", "output [C, h, w]", "stride", "gradients")]
-    layers = detector.feature_layers(frame)
+    layers = feature_layers(detector, frame)
     for layer in layers:
         shapes = " ".join("x".join(map(str, shape[1:])) for shape in layer.shapes)
         strides = {f"{nominal_stride(layer.padded_hw[0], shape[2]):g}": None for shape in layer.shapes}

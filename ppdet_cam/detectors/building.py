@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ppdet_cam.detectors import compat  # noqa: F401  (first: repairs ppdet, and loads what paddle needs loaded before it)
+
+import paddle  # isort: skip
+
 from ppdet_cam.detectors.detector import Detector
+from ppdet_cam.detectors.device import choose_device
+from ppdet_cam.detectors.families.base import check_nms
+from ppdet_cam.detectors.families.choosing import architecture_of, extractor_type, known_heads
+from ppdet_cam.detectors.preprocessing import Preprocessing
 from ppdet_cam.detectors.settings import merge, parse_overrides, read_settings
-from ppdet_cam.detectors.workspace import check_overrides
+from ppdet_cam.detectors.workspace import build_model, check_overrides, class_names, reader_operations
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.places import find_file
+
+log = logging.getLogger(__name__)
 
 
 def build_detector(
@@ -20,7 +31,34 @@ def build_detector(
     changes = dict(overrides) if isinstance(overrides, Mapping) else parse_overrides(overrides)
     check_overrides(changes, file_settings)
     settings = merge(file_settings, changes)
-    return Detector(settings), settings
+    return detector_of(settings), settings
+
+
+def detector_of(settings: Mapping[str, object]) -> Detector:
+    """Returns the detector of a merged config, in eval mode, frozen, without its weights.
+
+    Args:
+        settings: from `read_settings` and `merge`.
+
+    Raises:
+        ConfigError: the config does not build.
+        UnknownNameError: the architecture is not supported.
+        GeometryError: the reader moves pixels in an unknown way.
+    """
+    architecture = architecture_of(settings)
+    known = known_heads(architecture)
+    names, reader = class_names(settings), Preprocessing(*reader_operations(settings))
+    device, reason = choose_device(settings, available_accelerators())
+    log.info(reason)
+    paddle.set_device(device)
+    model = build_model(architecture, settings)
+    extractor = extractor_type(model, architecture, known)
+    model.eval()
+    for parameter in model.parameters():
+        parameter.stop_gradient = True
+    detector = Detector(architecture, model, extractor(model), class_names=names, reader=reader, device=device)
+    check_nms(detector.extractor.nms_owner)
+    return detector
 
 
 def weights_of(settings: Mapping[str, object], weights: str | Path | None) -> str:
@@ -31,3 +69,13 @@ def weights_of(settings: Mapping[str, object], weights: str | Path | None) -> st
     if chosen:
         raise ConfigError(f"weights must be a file or a URL, not {chosen!r}. Give them: -o weights=<file>.pdparams")
     raise ConfigError(f"config {settings.get('filename')!r} names no weights. Give them: -o weights=<file>.pdparams")
+
+
+def available_accelerators() -> list[str]:
+    """Returns the accelerators that this paddle was built for and finds."""
+    found = []
+    if paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0:
+        found.append("gpu")
+    if paddle.device.is_compiled_with_xpu():
+        found.append("xpu")
+    return found + [kind for kind in paddle.device.get_all_custom_device_type() or [] if kind in ("npu", "mlu")]

@@ -1,10 +1,9 @@
-"""A detector: settings -> model, weights, preprocessing, one forward pass."""
+"""A detector: one forward pass over an image, and what it takes for its gradients."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,34 +13,25 @@ from ppdet_cam.detectors import compat  # noqa: F401  (first: repairs ppdet, and
 
 import paddle  # isort: skip
 from paddle import nn
-from ppdet.utils.download import get_weights_path
 
 from ppdet_cam.detectors.capture import (
-    ROOT,
     Capture,
     Output,
     Watch,
     capturing,
-    feature_maps,
     replaced_methods,
     resolve_layer,
     watching,
     without_graph,
 )
 from ppdet_cam.detectors.convolutions import windowed_gradients
-from ppdet_cam.detectors.device import choose_device
-from ppdet_cam.detectors.families import Extractor, families, family_name
-from ppdet_cam.detectors.families.base import KeptRow, NmsRecord, ReachedNms, Source, check_nms, recording_nms
-from ppdet_cam.detectors.reader import geometry_of
-from ppdet_cam.detectors.weights import check_fit, fit_report, load_state_dict, resolve_weights
-from ppdet_cam.detectors.workspace import Sample, build_model, class_names, first_line, reader_operations
-from ppdet_cam.errors import ConfigError, ImageError, LayerError, PpdetCamError, UnknownNameError, WeightsError
-from ppdet_cam.registry import closest
+from ppdet_cam.detectors.families import Extractor, family_name
+from ppdet_cam.detectors.families.base import KeptRow, NmsRecord, ReachedNms, Source, recording_nms
+from ppdet_cam.detectors.loading import load_into
+from ppdet_cam.detectors.preprocessing import Preprocessing
+from ppdet_cam.detectors.workspace import first_line
+from ppdet_cam.errors import ImageError, PpdetCamError, WeightsError
 from ppdet_cam.structures import Candidates, CellStrides, Detection, Frame, ImageGeometry
-
-log = logging.getLogger(__name__)
-
-BACKBONE = f"{ROOT}.backbone"
 
 
 @dataclass(frozen=True)
@@ -88,112 +78,45 @@ class NmsSettings:
     iou_threshold: float
 
 
-@dataclass(frozen=True)
-class FeatureLayer:
-    """A layer that can be captured.
-
-    Attributes:
-        path: dotted path.
-        kind: name of the layer's class.
-        shapes: [N, C, h, w] of each feature map that it gives.
-        padded_hw: size of the network input that they were seen with.
-        per_roi: whether it sees one row per RoI.
-        reached: whether gradients of the class scores reach it.
-    """
-
-    path: str
-    kind: str
-    shapes: tuple[tuple[int, ...], ...]
-    padded_hw: tuple[int, int]
-    per_roi: bool
-    reached: bool
-
-
 class Detector:
-    """A ppdet model built for inference: in eval mode, with all parameters frozen.
+    """A ppdet model built for inference: in eval mode, with all parameters frozen. `building` makes it.
 
     Attributes:
         architecture: ppdet's name of it.
         model: the paddle model.
         extractor: knows where its scores are.
         class_names: names by class id.
+        reader: its preprocessing.
+        device: where it runs.
         weights: the file that the parameters came from, None before `load_weights`.
     """
 
-    def __init__(self, settings: Mapping[str, object]) -> None:
-        """Builds the model of a merged config.
-
-        Args:
-            settings: from `read_settings` and `merge`.
-
-        Raises:
-            ConfigError: the config does not build.
-            UnknownNameError: the architecture is not supported.
-            GeometryError: the reader moves pixels in an unknown way.
-        """
-        self.architecture = _architecture(settings)
-        known = _known_heads(self.architecture)
-        self.class_names = class_names(settings)
-        self._sample_transforms, self._batch_transforms = reader_operations(settings)
-        device, reason = choose_device(settings, available_accelerators())
-        log.info(reason)
-        paddle.set_device(device)
-        self.device = device
-        self.model: nn.Layer = build_model(self.architecture, settings)
-        extractor = _extractor_type(self.model, self.architecture, known)
-        self.model.eval()
-        for parameter in self.model.parameters():
-            parameter.stop_gradient = True
-        self.extractor: Extractor = extractor(self.model)
-        check_nms(self.extractor.nms_owner)
+    def __init__(
+        self,
+        architecture: str,
+        model: nn.Layer,
+        extractor: Extractor,
+        *,
+        class_names: Sequence[str],
+        reader: Preprocessing,
+        device: str,
+    ) -> None:
+        self.architecture, self.model, self.extractor = architecture, model, extractor
+        self.class_names, self.reader, self.device = class_names, reader, device
         self.weights: Path | None = None
 
     def load_weights(self, weights: str) -> Path:
-        """Loads a `.pdparams` file or URL; every parameter of the model must be in it.
+        """Loads a `.pdparams` file or URL, and returns the file; every parameter of the model must be in it.
 
         Raises:
             WeightsError: not there, not safe to unpickle, or does not fit.
         """
-        path = resolve_weights(weights, fetch=get_weights_path)
-        given = load_state_dict(path)
-        own = self.model.state_dict()
-        report = fit_report({name: tuple(value.shape) for name, value in own.items()}, given)
-        surplus = check_fit(report, str(path))
-        if surplus:
-            log.warning(surplus)
-        for name, value in own.items():
-            value.set_value(np.ascontiguousarray(given[name].astype(_numpy_name(value))))
-        self.weights = path
-        return path
-
-    def prepare(self, frame: Frame) -> tuple[dict[str, paddle.Tensor], ImageGeometry]:
-        """Returns the network inputs of one image and where the image lies in them."""
-        height, width = frame.original_hw
-        sample: Sample = {
-            "im_id": np.array([0]),
-            "image": frame.image.copy(),
-            "h": height,
-            "w": width,
-            "im_shape": np.array([height, width], dtype=np.float32),
-            "scale_factor": np.array([1.0, 1.0], dtype=np.float32),
-        }
-        try:
-            for operation in self._sample_transforms:
-                sample = operation(sample)
-            for operation in self._batch_transforms:
-                (sample,) = operation([sample])
-        except Exception as error:  # anything: ppdet's operations check little of what they are given
-            raise ImageError(
-                f"{type(operation).__name__} of TestReader fails on {frame.path or 'the image'} ({height} x {width} "
-                f"pixels): {first_line(error)}. Check its arguments in the config, and whether they suit the image"
-            ) from error
-        names = ("image", "im_shape", "scale_factor", "im_id")
-        inputs = {name: paddle.to_tensor(np.asarray(sample[name])[None]) for name in names}
-        return inputs, geometry_of(frame.original_hw, inputs["image"].shape, np.asarray(sample["scale_factor"]))
+        self.weights = load_into(self.model, weights)
+        return self.weights
 
     def predict(self, frame: Frame) -> np.ndarray:
         """Returns the boxes that ppdet's plain inference gives: float32 [K, 6], label, score and box."""
-        inputs, _ = self.prepare(frame)
+        inputs, _ = self.reader.prepare(frame)
         with paddle.no_grad(), self.extractor.boxes_only():
             return self._run(inputs, frame)
 
@@ -228,7 +151,7 @@ class Detector:
             layers: path -> layer to capture.
             boxes: whether the gradients of boxes will be asked for, and not of scores only.
         """
-        inputs, geometry = self.prepare(frame)
+        inputs, geometry = self.reader.prepare(frame)
         with contextlib.ExitStack() as stack:
             stack.enter_context(paddle.enable_grad())
             record = stack.enter_context(recording_nms(self.extractor.nms_owner))
@@ -286,69 +209,6 @@ class Detector:
                 self._run(inputs, frame)
         return watch, record
 
-    def backbone_grids(self, input_hw: tuple[int, int]) -> list[tuple[str, tuple[int, int]]]:
-        """Returns path, and height and width of a feature map, for all within the backbone, in the order they come.
-
-        Args:
-            input_hw: size of an empty network input.
-
-        Raises:
-            LayerError: the backbone does not run on it.
-        """
-        backbone = resolve_layer(self.model, BACKBONE)
-        found: list[tuple[str, tuple[int, int]]] = []
-
-        def see(path: str) -> Callable[[nn.Layer, Output, Output], None]:
-            return lambda _layer, _inputs, output: found.extend(
-                (path, (int(tensor.shape[2]), int(tensor.shape[3]))) for tensor in feature_maps(output)
-            )
-
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(paddle.no_grad())
-            for name, layer in backbone.named_sublayers():
-                stack.callback(layer.register_forward_post_hook(see(f"{BACKBONE}.{name}")).remove)
-            try:
-                backbone({"image": paddle.zeros([1, 3, *input_hw])})
-            except Exception as error:  # anything: it may be made for other inputs only
-                raise LayerError(
-                    f"the backbone of {self.name} does not run on an empty input of {input_hw[0]} x {input_hw[1]} "
-                    f"pixels: {first_line(error)}. Name the layers instead of --refine_by auto"
-                ) from error
-        return found
-
-    def prepare_batch(self, frames: Sequence[Frame]) -> tuple[dict[str, paddle.Tensor], ImageGeometry]:
-        """Returns the network inputs of images of one size as one batch, and where each image lies in them."""
-        prepared, geometries = zip(*(self.prepare(frame) for frame in frames))
-        return {name: paddle.concat([inputs[name] for inputs in prepared]) for name in prepared[0]}, geometries[0]
-
-    def feature_layers(self, frame: Frame) -> list[FeatureLayer]:
-        """Returns every layer that gives feature maps when this image runs, in the model's order.
-
-        Whether gradients reach a layer does not depend on the weights: an untrained head's are zero, but they reach it.
-        """
-        named = {f"{ROOT}.{name}": layer for name, layer in self.model.named_sublayers()}
-        whole_image, per_roi = self.layers(list(named))
-        forward = self.forward(frame, whole_image)
-        with paddle.enable_grad(), capturing(per_roi) as roi_capture:
-            sources = self.extractor.a_source_per_level(forward.watch)
-            scores = [self.extractor.outputs(forward.watch, [source]).logits.sum() for source in sources]
-        captured = {**forward.capture.tensors, **roi_capture.tensors}
-        reached = _reached(scores, captured)
-        return [
-            FeatureLayer(
-                path,
-                type(named[path]).__name__,
-                tuple(dict.fromkeys(tuple(tensor.shape) for tensor in captured[path]))
-                if path in per_roi
-                else tuple(tuple(tensor.shape) for tensor in captured[path]),
-                forward.geometry.padded_hw,
-                path in per_roi,
-                path in reached,
-            )
-            for path in named
-            if captured.get(path)
-        ]
-
     def _run(self, inputs: Mapping[str, paddle.Tensor], frame: Frame) -> np.ndarray:
         try:
             rows = self.model(dict(inputs))["bbox"].numpy()
@@ -373,66 +233,3 @@ class Detector:
         left, top, right, bottom = (float(value) for value in row[2:6])
         name = self.class_names[label] if label < len(self.class_names) else f"class {label}"
         return Detection(index, label, name, float(row[1]), (left, top, right, bottom))
-
-
-def _reached(scores: Sequence[paddle.Tensor], captured: Mapping[str, Sequence[paddle.Tensor]]) -> set[str]:
-    """Returns the layers from which a path leads to one of the scores."""
-    places = [(path, tensor) for path, tensors in captured.items() for tensor in tensors]
-    found = set()
-    for score in scores:
-        if not score.stop_gradient:
-            tensors = [tensor for _, tensor in places]
-            gradients = paddle.grad(score, tensors, retain_graph=True, allow_unused=True)
-            found |= {path for (path, _), gradient in zip(places, gradients) if gradient is not None}
-    return found
-
-
-def available_accelerators() -> list[str]:
-    """Returns the accelerators that this paddle was built for and finds."""
-    found = []
-    if paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0:
-        found.append("gpu")
-    if paddle.device.is_compiled_with_xpu():
-        found.append("xpu")
-    return found + [kind for kind in paddle.device.get_all_custom_device_type() or [] if kind in ("npu", "mlu")]
-
-
-def _architecture(settings: Mapping[str, object]) -> str:
-    architecture = settings.get("architecture")
-    if not isinstance(architecture, str):
-        raise ConfigError(
-            f"config {settings.get('filename')!r} names no architecture, so there is nothing to build. "
-            f"Supported: {', '.join(families.names())}"
-        )
-    return architecture
-
-
-def _known_heads(architecture: str) -> list[type[Extractor]]:
-    """Returns the extractors for an architecture's heads.
-
-    Raises:
-        UnknownNameError: there is none.
-    """
-    known = [name for name in families.names() if name.startswith(f"{architecture} (")]
-    if not known:
-        supported = families.names()
-        raise UnknownNameError(
-            f"architecture {architecture!r} is not supported{closest(architecture, supported)}. "
-            f"Supported: {', '.join(supported)}"
-        )
-    return [families.get(name) for name in known]
-
-
-def _extractor_type(model: nn.Layer, architecture: str, known: Sequence[type[Extractor]]) -> type[Extractor]:
-    """Returns the extractor for the head that the model really has."""
-    for extractor in known:
-        head_type = type(getattr(model, extractor.head_name, None)).__name__
-        if family_name(architecture, head_type) in families.names():
-            return families.get(family_name(architecture, head_type))
-    raise UnknownNameError(
-        f"{architecture} with head {head_type} is not supported. Supported: {', '.join(families.names())}"
-    )
-
-
-def _numpy_name(value: paddle.Tensor) -> str:
-    return str(value.dtype).split(".")[-1]

@@ -64,7 +64,7 @@ class Replay:
         source = self.source
         for batch in _batches(images, self.batch):
             frames = [dataclasses.replace(self.frame, image=image) for image in batch]
-            inputs, _ = self.detector.prepare_batch(frames)
+            inputs, _ = self.detector.reader.prepare_batch(frames)
             watch, _ = self.detector.replay(inputs, self.frame, sources=[source])
             for image in range(len(frames)):
                 yield self._number(watch, source, image)
@@ -139,7 +139,7 @@ def candidates_of_images(detector: Detector, frame: Frame, images: Sequence[Fram
         frame: the image that they are altered from.
         images: of its size.
     """
-    inputs, geometry = detector.prepare_batch(images)
+    inputs, geometry = detector.reader.prepare_batch(images)
     _, record = detector.replay(inputs, frame)
     return [detector.extractor.candidates(record, geometry, image=image) for image in range(len(images))]
 

@@ -568,7 +568,7 @@ def test_weights_that_cannot_be_downloaded_say_where_to_put_them(refused, comman
     def fail(_url: str) -> str:
         raise requests.exceptions.ConnectionError("no route to host")
 
-    monkeypatch.setattr("ppdet_cam.detectors.detector.get_weights_path", fail)
+    monkeypatch.setattr("ppdet_cam.detectors.loading.get_weights_path", fail)
     monkeypatch.setenv("HOME", str(command.folder))
     url = "https://paddledet.bj.bcebos.com/models/blazeface_1000e.pdparams"
     message = refused(f"weights={url}")
@@ -579,7 +579,7 @@ def test_weights_that_cannot_be_downloaded_say_where_to_put_them(refused, comman
 @pytest.mark.parametrize("url", ["ftp://host/a.pdparams", "https://host/model.tar", "https://host/a.pdparams?x=1"])
 def test_weights_url_that_ppdet_cannot_read_is_refused(refused, monkeypatch, url):
     """It is refused before anything is asked of the network."""
-    monkeypatch.setattr("ppdet_cam.detectors.detector.get_weights_path", lambda url: pytest.fail(f"downloads {url}"))
+    monkeypatch.setattr("ppdet_cam.detectors.loading.get_weights_path", lambda url: pytest.fail(f"downloads {url}"))
     assert "weights" in refused(f"weights={url}")
 
 

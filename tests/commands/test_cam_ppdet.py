@@ -21,6 +21,7 @@ from support.runs import BLAZEFACE, PHOTO, SSD, contents
 import ppdet_cam
 from ppdet_cam import Explainer
 from ppdet_cam.commands import terminal
+from ppdet_cam.detectors.inner_layers import feature_layers
 from ppdet_cam.outputs.manifest import SCHEMA_VERSION
 from ppdet_cam.outputs.pictures import Output
 from ppdet_cam.questions.question import DEFAULT_METHOD
@@ -35,7 +36,7 @@ CPU_FALLBACK = "cam_ppdet: device: cpu (the config asks for gpu, but this paddle
 @pytest.fixture
 def on_cpu(monkeypatch):
     """A paddle without accelerator, whatever this machine has."""
-    monkeypatch.setattr("ppdet_cam.detectors.detector.available_accelerators", list)
+    monkeypatch.setattr("ppdet_cam.detectors.building.available_accelerators", list)
 
 
 def in_process_of_its_own(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess:
@@ -513,7 +514,7 @@ def test_default_weights_of_a_shipped_config_are_downloaded(command, monkeypatch
         asked.append(url)
         return str(command.weights[BLAZEFACE])
 
-    monkeypatch.setattr("ppdet_cam.detectors.detector.get_weights_path", download)
+    monkeypatch.setattr("ppdet_cam.detectors.loading.get_weights_path", download)
     assert command("-c", BLAZEFACE, "--infer_img", PHOTO).code == 0
     assert asked == ["https://paddledet.bj.bcebos.com/models/blazeface_1000e.pdparams"]
     assert command.run_record()["weights"]["asked"] == asked[0]
@@ -553,7 +554,7 @@ def recommended(lines: list[str]) -> list[str]:
 
 def test_list_layers_needs_no_weights_and_no_image(command, monkeypatch):
     """It prints path, type, shapes, strides and reach of every layer with a feature map, and writes nothing."""
-    monkeypatch.setattr("ppdet_cam.detectors.detector.get_weights_path", lambda url: pytest.fail(f"downloads {url}"))
+    monkeypatch.setattr("ppdet_cam.detectors.loading.get_weights_path", lambda url: pytest.fail(f"downloads {url}"))
     run = command("-c", SSD, "--list_layers")
     assert (run.code, run.err) == (0, [])
     layers = table(run.out)
@@ -593,7 +594,7 @@ def test_list_layers_tells_roi_features_from_image_features(command):
 def test_listed_layers_can_be_captured(name, step, detector_of, photo):
     """Whatever layer is listed, its maps are finite, and empty only with a stated cause."""
     detector = detector_of(name)
-    listed = [layer.path for layer in detector.feature_layers(photo)]
+    listed = [layer.path for layer in feature_layers(detector, photo)]
     for path in [*listed[::step], listed[-1]]:
         explanation = next(Explainer(detector, layers=[path]).stream(photo).explanations)
         assert np.isfinite(explanation.heatmap).all(), path

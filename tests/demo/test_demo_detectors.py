@@ -81,7 +81,7 @@ def test_detections_and_scores_equal_plain_inference(explainer):
     """Every row is bit for bit plain ppdet's, and every target score is the printed one."""
     detector = explainer.detector
     frame = read_image(SCENES[0])
-    inputs, _ = detector.prepare(frame)
+    inputs, _ = detector.reader.prepare(frame)
     with paddle.no_grad():
         plain = detector.model(inputs)["bbox"].numpy()
     forward = detector.forward(frame, detector.layers(["model.backbone"])[0])

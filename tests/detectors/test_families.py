@@ -42,7 +42,7 @@ def test_registered_architectures_are_tested():
 @pytest.mark.smoke
 def test_detections_equal_plain_inference(detector, photo):
     """With layers captured and gradients recorded, every row is bit for bit what ppdet's plain inference gives."""
-    inputs, _ = detector.prepare(photo)
+    inputs, _ = detector.reader.prepare(photo)
     with paddle.no_grad():
         plain = detector.model(inputs)["bbox"].numpy()
     forward, _, _ = forward_of(detector, photo)

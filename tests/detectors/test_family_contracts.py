@@ -21,6 +21,7 @@ from support.gradient_checks import (
 from support.places import ROOT
 
 from ppdet_cam.detectors.building import build_detector
+from ppdet_cam.detectors.inner_layers import feature_layers
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.explaining.gradients import roi_features
 from ppdet_cam.explaining.projection import box_on_original
@@ -272,10 +273,10 @@ def test_image_of_a_batch_gives_what_it_gives_alone(family, detector, photo, pas
     forward, chosen, _ = passes(family.name)
     source = sources_of(forward, chosen)[0]
     images = altered_images(photo)
-    together, _ = detector.replay(detector.prepare_batch(images)[0], photo, sources=[source])
+    together, _ = detector.replay(detector.reader.prepare_batch(images)[0], photo, sources=[source])
     numbers = []
     for position, image in enumerate(images):
-        alone, _ = detector.replay(detector.prepare(image)[0], photo, sources=[source])
+        alone, _ = detector.replay(detector.reader.prepare(image)[0], photo, sources=[source])
         numbers.append(numbers_of(detector.extractor, alone, source))
         np.testing.assert_allclose(
             numbers_of(detector.extractor, together, source, image=position), numbers[-1], rtol=1e-3, atol=1e-3
@@ -316,7 +317,7 @@ def test_replay_leaves_no_method_replaced(family, detector, photo, passes):
 
 def test_feature_layers_say_which_gradients_reach(family, detector, photo):
     """Backbone, neck and class branch are reached from the class scores; RPN and box branch are not."""
-    layers = {layer.path: layer for layer in detector.feature_layers(photo)}
+    layers = {layer.path: layer for layer in feature_layers(detector, photo)}
     reached = [BACKBONE, SCORE_LAYERS[family.name]]
     if getattr(detector.model, "neck", None) is not None:
         reached.append("model.neck")

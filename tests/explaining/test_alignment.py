@@ -76,10 +76,10 @@ def test_network_input_shows_the_original_where_the_map_says(detector_of, name):
     height, width = 200, 240
     rows, columns = np.mgrid[:height, :width]
     frame = Frame(np.stack([columns, rows, np.zeros_like(rows)], axis=-1).astype(np.uint8))
-    inputs, geometry = detector.prepare(frame)
+    inputs, geometry = detector.reader.prepare(frame)
     network_input = inputs["image"].numpy()[0]
-    plain = detector.prepare(Frame(np.zeros_like(frame.image)))[0]["image"].numpy()[0, :, 0, 0]
-    full = detector.prepare(Frame(np.full_like(frame.image, 200)))[0]["image"].numpy()[0, :, 0, 0]
+    plain = detector.reader.prepare(Frame(np.zeros_like(frame.image)))[0]["image"].numpy()[0, :, 0, 0]
+    full = detector.reader.prepare(Frame(np.full_like(frame.image, 200)))[0]["image"].numpy()[0, :, 0, 0]
     stride = 16
     grid_hw = tuple(length // stride for length in geometry.padded_hw)
     for cell in [(2, 2), (4, 5), (grid_hw[0] // 2, grid_hw[1] // 2)]:

@@ -14,7 +14,7 @@ from support.places import ROOT
 from ppdet_cam import Explainer
 from ppdet_cam.errors import ConfigError, LayerError
 from ppdet_cam.explaining.evidence import OnImage, level_heatmaps, map_on_image, refined
-from ppdet_cam.explaining.finer import finer_layers
+from ppdet_cam.explaining.finer import INPUT_PX, finer_layers, finer_of
 from ppdet_cam.explaining.projection import nominal_stride
 from ppdet_cam.methods import methods
 from ppdet_cam.metrics import MeasuredMap, measure
@@ -97,43 +97,36 @@ def test_levels_of_a_refined_map_sum_to_it() -> None:
 # --- which layers `auto` stands for
 
 
-class Backbone:
-    """What `finer_layers` asks a detector."""
-
-    name = "Some (Head)"
-
-    def __init__(self, *grids: tuple[str, int]) -> None:
-        self._grids = grids
-
-    def backbone_grids(self, input_hw: tuple[int, int]) -> list[tuple[str, tuple[int, int]]]:
-        rows, columns = input_hw
-        return [(f"model.backbone.{name}", (rows // stride, columns // stride)) for name, stride in self._grids]
+def finer(*layers: tuple[str, int]) -> tuple[str, ...]:
+    """Returns the finer layers of a backbone with these layers and their strides."""
+    grids = [(f"model.backbone.{name}", (INPUT_PX // stride, INPUT_PX // stride)) for name, stride in layers]
+    return finer_of(grids, "Some (Head)")
 
 
 def test_auto_takes_whole_stages_and_not_what_is_in_them() -> None:
     """Of each stride the least deep layer, the last of those; a first convolution of the next stage is deeper."""
-    detector = Backbone(
+    layers = finer(
         ("stem.conv", 2), ("stem", 2), ("stages.0.conv", 4), ("stages.0.attention", 128), ("stages.0", 4),
         ("stages.1.blocks.0.conv", 4), ("stages.1.down", 8), ("stages.1", 8),
     )  # fmt: skip
-    assert finer_layers(detector) == ("model.backbone.stem", "model.backbone.stages.0")
+    assert layers == ("model.backbone.stem", "model.backbone.stages.0")
 
 
 def test_auto_takes_the_last_of_layers_side_by_side() -> None:
     """Backbones without stages have their blocks side by side."""
-    detector = Backbone(("conv1", 2), ("block_1", 2), ("block_2", 4), ("block_3", 4), ("block_4", 8))
-    assert finer_layers(detector) == ("model.backbone.block_1", "model.backbone.block_3")
+    layers = finer(("conv1", 2), ("block_1", 2), ("block_2", 4), ("block_3", 4), ("block_4", 8))
+    assert layers == ("model.backbone.block_1", "model.backbone.block_3")
 
 
 def test_auto_ignores_fine_maps_that_come_after_coarse_ones() -> None:
     """A decoder that enlarges again is no early layer."""
-    assert finer_layers(Backbone(("conv", 2), ("stage", 8), ("up", 4))) == ("model.backbone.conv",)
+    assert finer(("conv", 2), ("stage", 8), ("up", 4)) == ("model.backbone.conv",)
 
 
 def test_auto_says_when_there_is_no_fine_layer() -> None:
     """A backbone may begin with patches of 16 pixels."""
     with pytest.raises(LayerError, match=r"no layer of stride 2 or 4 in the backbone of Some \(Head\); name a layer"):
-        finer_layers(Backbone(("patches", 16), ("blocks", 16)))
+        finer(("patches", 16), ("blocks", 16))
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))

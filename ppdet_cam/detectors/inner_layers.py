@@ -1,0 +1,112 @@
+"""What layers a model has inside: asked by `--list_layers` and `--refine_by auto` only."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import paddle
+from paddle import nn
+
+from ppdet_cam.detectors.capture import ROOT, Output, capturing, feature_maps, resolve_layer
+from ppdet_cam.detectors.detector import Detector
+from ppdet_cam.detectors.workspace import first_line
+from ppdet_cam.errors import LayerError
+from ppdet_cam.structures import Frame
+
+BACKBONE = f"{ROOT}.backbone"
+
+
+@dataclass(frozen=True)
+class FeatureLayer:
+    """A layer that can be captured.
+
+    Attributes:
+        path: dotted path.
+        kind: name of the layer's class.
+        shapes: [N, C, h, w] of each feature map that it gives.
+        padded_hw: size of the network input that they were seen with.
+        per_roi: whether it sees one row per RoI.
+        reached: whether gradients of the class scores reach it.
+    """
+
+    path: str
+    kind: str
+    shapes: tuple[tuple[int, ...], ...]
+    padded_hw: tuple[int, int]
+    per_roi: bool
+    reached: bool
+
+
+def feature_layers(detector: Detector, frame: Frame) -> list[FeatureLayer]:
+    """Returns every layer that gives feature maps when this image runs, in the model's order.
+
+    Whether gradients reach a layer does not depend on the weights: an untrained head's are zero, but they reach it.
+    """
+    named = {f"{ROOT}.{name}": layer for name, layer in detector.model.named_sublayers()}
+    whole_image, per_roi = detector.layers(list(named))
+    forward = detector.forward(frame, whole_image)
+    with paddle.enable_grad(), capturing(per_roi) as roi_capture:
+        sources = detector.extractor.a_source_per_level(forward.watch)
+        scores = [detector.extractor.outputs(forward.watch, [source]).logits.sum() for source in sources]
+    captured = {**forward.capture.tensors, **roi_capture.tensors}
+    reached = _reached(scores, captured)
+    return [
+        FeatureLayer(
+            path,
+            type(named[path]).__name__,
+            tuple(dict.fromkeys(tuple(tensor.shape) for tensor in captured[path]))
+            if path in per_roi
+            else tuple(tuple(tensor.shape) for tensor in captured[path]),
+            forward.geometry.padded_hw,
+            path in per_roi,
+            path in reached,
+        )
+        for path in named
+        if captured.get(path)
+    ]
+
+
+def backbone_grids(detector: Detector, input_hw: tuple[int, int]) -> list[tuple[str, tuple[int, int]]]:
+    """Returns path, and height and width of a feature map, for all within the backbone, in the order they come.
+
+    Args:
+        detector: with its weights or without.
+        input_hw: size of an empty network input.
+
+    Raises:
+        LayerError: the backbone does not run on it.
+    """
+    backbone = resolve_layer(detector.model, BACKBONE)
+    found: list[tuple[str, tuple[int, int]]] = []
+
+    def see(path: str) -> Callable[[nn.Layer, Output, Output], None]:
+        return lambda _layer, _inputs, output: found.extend(
+            (path, (int(tensor.shape[2]), int(tensor.shape[3]))) for tensor in feature_maps(output)
+        )
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(paddle.no_grad())
+        for name, layer in backbone.named_sublayers():
+            stack.callback(layer.register_forward_post_hook(see(f"{BACKBONE}.{name}")).remove)
+        try:
+            backbone({"image": paddle.zeros([1, 3, *input_hw])})
+        except Exception as error:  # anything: it may be made for other inputs only
+            raise LayerError(
+                f"the backbone of {detector.name} does not run on an empty input of {input_hw[0]} x {input_hw[1]} "
+                f"pixels: {first_line(error)}. Name the layers instead of --refine_by auto"
+            ) from error
+    return found
+
+
+def _reached(scores: Sequence[paddle.Tensor], captured: Mapping[str, Sequence[paddle.Tensor]]) -> set[str]:
+    """Returns the layers from which a path leads to one of the scores."""
+    places = [(path, tensor) for path, tensors in captured.items() for tensor in tensors]
+    found = set()
+    for score in scores:
+        if not score.stop_gradient:
+            tensors = [tensor for _, tensor in places]
+            gradients = paddle.grad(score, tensors, retain_graph=True, allow_unused=True)
+            found |= {path for (path, _), gradient in zip(places, gradients) if gradient is not None}
+    return found

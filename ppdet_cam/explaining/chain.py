@@ -1,0 +1,220 @@
+"""From a question to its maps: what `Explainer` does for one image, as functions from values to values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppdet_cam.detectors.detector import Detector, ForwardPass
+from ppdet_cam.detectors.families.base import KeptRow
+from ppdet_cam.detectors.layer_names import parse_layers
+from ppdet_cam.errors import ConfigError, LayerError
+from ppdet_cam.explaining.evidence import OnImage, combined, level_heatmaps, map_on_image, refined
+from ppdet_cam.explaining.finer import finer_layers
+from ppdet_cam.explaining.gradients import image_features, roi_features
+from ppdet_cam.explaining.perturbation import Progress, black_box_maps, occlusion_map, with_channel_scores
+from ppdet_cam.explaining.projection import box_on_original
+from ppdet_cam.explaining.subjects import Subject
+from ppdet_cam.methods import Method, Needs, methods
+from ppdet_cam.questions.question import Question
+from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
+from ppdet_cam.structures import Explanation, FeatureMap, Frame, LevelShare, MapStatus, Quantity
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question that was checked against a detector.
+
+    Attributes:
+        question: what was asked.
+        method, target: those that it names.
+        finer: layers whose maps refine the map: dotted path -> which of its levels, None for all.
+        image_layers: the same for layers that see the whole image, finer ones among them.
+        roi_layers: and for layers that see one row per RoI.
+    """
+
+    question: Question
+    method: Method
+    target: Target
+    finer: dict[str, tuple[int, ...] | None]
+    image_layers: dict[str, tuple[int, ...] | None]
+    roi_layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BoxMap:
+    """What came of one box, without the box: the fields of `Explanation` by the same names."""
+
+    heatmap: np.ndarray
+    levels: tuple[LevelShare, ...]
+    status: MapStatus
+    roi_xyxy: tuple[float, float, float, float] | None = None
+    level_heatmaps: tuple[np.ndarray, ...] = ()
+
+
+def asked_of(detector: Detector, question: Question) -> Asked:
+    """Returns the question, checked before any image is read.
+
+    Raises:
+        LayerError, UnknownNameError, ConfigError: it fits no image of this detector.
+    """
+    method, finer = methods.get(question.method), _finer(detector, question)
+    wanted = {**parse_layers(question.layers), **finer}
+    image_layers, roi_layers = detector.layers(list(wanted))
+    target = parse_target(
+        question.target, detector.class_names, known=detector.extractor.quantities, detector=detector.name
+    )
+    if method.needs is Needs.MASKS and target.name != DEFAULT_TARGET:
+        raise ConfigError(
+            f"--method {question.method} sees the detector as a black box and explains box and class together, "
+            f"so --target must be {DEFAULT_TARGET!r}, not {target.name!r}"
+        )
+    question.selection.class_ids(detector.class_names)
+    return Asked(question, method, target, finer, {path: wanted[path] for path in image_layers}, tuple(roi_layers))
+
+
+def forward_of(detector: Detector, frame: Frame, asked: Asked) -> ForwardPass:
+    """Returns the image's forward pass with the question's layers captured.
+
+    Raises:
+        LayerError: a layer gives no feature map, or not the level that is asked for.
+    """
+    image_layers, _ = detector.layers(list(asked.image_layers))
+    forward = detector.forward(frame, image_layers, boxes=asked.target.quantity is Quantity.BOXES)
+    for path, levels in asked.image_layers.items():
+        forward.capture.chosen(path, levels)
+    return forward
+
+
+def explanations(
+    detector: Detector,
+    frame: Frame,
+    forward: ForwardPass,
+    asked: Asked,
+    subjects: Sequence[Subject],
+    *,
+    keep_levels: bool,
+    progress: Progress,
+) -> Iterator[Explanation]:
+    """Yields the explanation of each subject, in their order."""
+    candidates = [subject.kept for subject in subjects if subject.kept is not None]
+    maps: Iterator[BoxMap] = iter(())
+    if candidates and asked.method.needs.is_of_images:
+        maps = maps_from_images(detector, frame, forward, asked, candidates, progress=progress)
+    elif candidates:
+        maps = maps_from_features(
+            detector, frame, forward, asked, candidates, keep_levels=keep_levels, progress=progress
+        )
+    for subject in subjects:
+        found = _nothing(frame) if subject.kept is None else next(maps)
+        yield Explanation(
+            detection=subject.detection,
+            method=asked.question.method,
+            layers=() if asked.method.needs.is_of_images else asked.question.layers,
+            levels=found.levels,
+            heatmap=found.heatmap,
+            status=found.status,
+            box_xyxy_roi=found.roi_xyxy,
+            target=asked.target.name,
+            answer=subject.answer,
+            level_heatmaps=found.level_heatmaps,
+            refined_by=tuple(asked.finer),
+        )
+
+
+def maps_from_images(
+    detector: Detector,
+    frame: Frame,
+    forward: ForwardPass,
+    asked: Asked,
+    kept: Sequence[KeptRow],
+    *,
+    progress: Progress,
+) -> Iterator[BoxMap]:
+    """Yields the map of each candidate by a method that alters the image."""
+    maps: Iterable[np.ndarray]
+    if asked.method.needs is Needs.MASKS:
+        maps = black_box_maps(detector, frame, forward, asked.question, kept, progress=progress)
+    else:
+        maps = (
+            occlusion_map(detector, frame, forward, asked.question, asked.target, box, progress=progress)
+            for box in kept
+        )
+    for heatmap in maps:
+        yield BoxMap(heatmap, (), MapStatus.OK if heatmap.any() else MapStatus.NEGATIVE)
+
+
+def maps_from_features(
+    detector: Detector,
+    frame: Frame,
+    forward: ForwardPass,
+    asked: Asked,
+    kept: Sequence[KeptRow],
+    *,
+    keep_levels: bool,
+    progress: Progress,
+) -> Iterator[BoxMap]:
+    """Yields the map of each candidate by a method that looks at feature maps."""
+    levels = {path: forward.capture.chosen(path, wanted) for path, wanted in asked.image_layers.items()}
+    rois: Iterator[list[list[FeatureMap]]] = iter(())
+    if asked.roi_layers:
+        wanted = {**parse_layers(asked.question.layers), **asked.finer}
+        _, roi_layers = detector.layers(asked.roi_layers)
+        rois = roi_features(forward, roi_layers, wanted, kept, asked.target)
+    needs_gradients = asked.method.needs is Needs.GRADIENTS
+    for box in kept:
+        no_features: list[list[FeatureMap]] = [[] for _ in asked.target.parts]
+        per_part = (
+            image_features(forward, levels, box, asked.target, gradients=needs_gradients) if levels else no_features
+        )
+        per_part = [image + roi for image, roi in zip(per_part, next(rois, no_features))]
+        if asked.method.needs.is_per_channel:
+            per_part = with_channel_scores(
+                detector, frame, forward, asked.question, asked.target, box, per_part, progress=progress
+            )
+        yield _mapped(per_part, asked.method, forward, finer=tuple(asked.finer), keep_levels=keep_levels)
+
+
+def _mapped(
+    per_part: Sequence[Sequence[FeatureMap]],
+    method: Method,
+    forward: ForwardPass,
+    *,
+    finer: Sequence[str],
+    keep_levels: bool,
+) -> BoxMap:
+    """Returns the map of one box: of each part of its target, refined by the finer layers, then combined."""
+
+    def on_image(features: Sequence[FeatureMap]) -> OnImage:
+        return map_on_image(features, method, forward.geometry, cell_strides=forward.cell_strides)
+
+    maps, factors = [], []
+    for features in per_part:
+        of_part = on_image([feature for feature in features if feature.layer not in finer])
+        if finer:
+            of_finer = [on_image([feature for feature in features if feature.layer == path]) for path in finer]
+            of_part, factor = refined(of_part, of_finer)
+            factors.append(factor)
+        maps.append(of_part)
+    rois = [feature.roi_xyxy for feature in per_part[0] if feature.roi_xyxy is not None]
+    levels = level_heatmaps(maps, original_hw=forward.geometry.original_hw, factors=factors) if keep_levels else ()
+    return BoxMap(*combined(maps), box_on_original(rois[0], forward.geometry) if rois else None, levels)
+
+
+def _nothing(frame: Frame) -> BoxMap:
+    return BoxMap(np.zeros(frame.original_hw, np.float32), (), MapStatus.NO_CANDIDATE)
+
+
+def _finer(detector: Detector, question: Question) -> dict[str, tuple[int, ...] | None]:
+    if not question.refines_automatically:
+        return parse_layers(question.refine_by)
+    looked_at, finest = parse_layers(question.layers), finer_layers(detector)
+    finer = [path for path in finest if path not in looked_at]
+    if not finer:
+        raise LayerError(
+            f"--refine_by auto stands for {', '.join(finest)}, which is looked at already; leave it out, or name other "
+            "layers. List them: --list_layers"
+        )
+    return parse_layers(finer)

@@ -1,0 +1,70 @@
+"""Which boxes of an image are explained: detections that are chosen, boxes that are asked about, missed objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppdet_cam.detectors.detector import Detector, ForwardPass
+from ppdet_cam.detectors.families.base import KeptRow
+from ppdet_cam.explaining.projection import box_on_original
+from ppdet_cam.questions.boxes import Scene, judge
+from ppdet_cam.questions.question import Question
+from ppdet_cam.questions.truth import TrueBox, match, missed
+from ppdet_cam.structures import Answer, Detection
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A box to explain; without a candidate there is nothing to explain, and that is said.
+
+    Attributes:
+        detection: the box.
+        kept: its candidate before NMS.
+        answer: what became of it, for a box that was asked about.
+    """
+
+    detection: Detection
+    kept: KeptRow | None
+    answer: Answer | None = None
+
+
+def subjects_of(
+    detector: Detector, forward: ForwardPass, question: Question, true_boxes: Sequence[TrueBox]
+) -> list[Subject]:
+    """Returns the chosen detections in their order, or the boxes asked about; then the objects that were missed."""
+    subjects = []
+    if not question.boxes:
+        chosen = question.selection.choose(forward.detections, detector.class_names)
+        subjects = [Subject(detection, forward.kept[detection.index]) for detection in chosen]
+    asked = [(box, frozenset[int]()) for box in question.boxes]
+    threshold = question.selection.draw_threshold
+    matches = match([d for d in forward.detections if d.score >= threshold], true_boxes)
+    claimed = frozenset(found.index for found in matches)
+    asked += [(box.asked(), claimed) for box in missed(true_boxes, matches)]
+    if asked:
+        scene = _scene(detector, forward, threshold)
+        for box, taken in asked:
+            judgement = judge(box, scene, claimed=taken)
+            detection = judgement.detection
+            kept = None if judgement.row is None else KeptRow(judgement.row, detection.class_id, detection.score)
+            subjects.append(Subject(detection, kept, judgement.answer))
+    return subjects
+
+
+def _scene(detector: Detector, forward: ForwardPass, draw_threshold: float) -> Scene:
+    nms, proposals = detector.nms_settings, forward.extractor.proposals(forward.watch)
+    return Scene(
+        candidates=forward.candidates(),
+        detections=forward.detections,
+        rows={index: kept.row for index, kept in forward.kept.items()},
+        class_names=detector.class_names,
+        draw_threshold=draw_threshold,
+        nms_score_threshold=nms.score_threshold,
+        nms_iou=nms.iou_threshold,
+        proposals_xyxy=None
+        if proposals is None
+        else np.array([box_on_original(tuple(box), forward.geometry) for box in proposals]),
+    )
