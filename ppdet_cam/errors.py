@@ -8,9 +8,10 @@
     ├── UnknownNameError   (LookupError)   a name that no registry knows (architecture, method, ...)
     ├── GeometryError      (ValueError)    a reader whose effect on pixel positions is not known
     ├── ScoreMismatchError (RuntimeError)  the row found before NMS does not carry the printed score
-    └── OutputError        (OSError)       a folder or file that cannot be written
+    ├── OutputError        (OSError)       a folder or file that cannot be written
+    └── MissingPackageError (ImportError)  paddle, ppdet or OpenCV, which are the user's own, is not there
 
-The command line prints the message of each on one line and exits with 2.
+The command line prints the message of each on one line, that of MissingPackageError on its two, and exits with 2.
 """
 
 from __future__ import annotations
@@ -50,3 +51,7 @@ class ScoreMismatchError(PpdetCamError, RuntimeError):
 
 class OutputError(PpdetCamError, OSError):
     """An output folder or file that cannot be written."""
+
+
+class MissingPackageError(PpdetCamError, ImportError):
+    """A package that is the user's to choose is not installed; how to get it is said on a line for each way."""

@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 2 something given was wrong, 3 some images failed, 130 interrupted (143 by SIGTERM).
     """
     with logging_on_stderr(PROGRAM):
-        return exit_code_of(PROGRAM, lambda: _evaluate(_eval_config(build_parser().parse_args(arguments))))
+        return exit_code_of(PROGRAM, lambda: _evaluate(build_parser().parse_args(arguments)))
 
 
 def _eval_config(options: argparse.Namespace) -> EvalConfig:
@@ -152,9 +152,10 @@ def _all_items(texts: Sequence[str] | None, flag: str) -> tuple[str, ...]:
     return tuple(item for text in texts or () for item in comma_items(text, flag))
 
 
-def _evaluate(config: EvalConfig) -> int:
+def _evaluate(options: argparse.Namespace) -> int:
     """Evaluates, prints what came of it, and returns the exit code."""
-    with detector_packages():
+    config = _eval_config(options)
+    with detector_packages(options.ppdet):
         from ppdet_cam.evaluation.running import evaluate  # here, as paddle and ppdet take seconds to import
 
     outcome = evaluate(config, ImagesBar())

@@ -300,7 +300,7 @@ def _run_config(options: argparse.Namespace) -> RunConfig:
 def _explain(options: argparse.Namespace) -> int:
     """Runs, prints what came of it, and returns the exit code."""
     config = _run_config(options)
-    with detector_packages():
+    with detector_packages(options.ppdet):
         from ppdet_cam.running.batch import (
             run,  # here, as paddle and ppdet take seconds to import and --help needs neither
         )
@@ -366,7 +366,7 @@ def _counted(count: object, one: str, several: str = "") -> str:
 
 
 def _list_layers(options: argparse.Namespace) -> str:
-    with detector_packages():
+    with detector_packages(options.ppdet):
         from ppdet_cam.commands.layers import layer_table  # here, for the same reason
 
     return layer_table(options.config, options.opt, image=options.infer_img[0] if options.infer_img else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ppdet_cam.commands.terminal import user_path
+from ppdet_cam.detectors.checkout import ENVIRONMENT, FLAG
 from ppdet_cam.questions.question import AUTO, DEFAULT_BATCH, DEFAULT_SEED, NONE
 
 NO_CONFIG = "no config given: -c <file>.yml, for example -c configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml"
@@ -21,6 +22,13 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="change settings of the config, e.g. -o weights=model.pdparams use_gpu=false",
+    )
+    parser.add_argument(
+        FLAG,
+        type=user_path,
+        metavar="FOLDER",
+        help="take ppdet from this PaddleDetection checkout instead of the installed one; the same as "
+        f"{ENVIRONMENT}=FOLDER in the environment",
     )
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ppdet_cam.errors import ConfigError, PpdetCamError
+from ppdet_cam.detectors.checkout import choose
+from ppdet_cam.errors import ConfigError, MissingPackageError, PpdetCamError
 
 EXIT_DONE, EXIT_WRONG_INPUT, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 130  # 130: what a shell gives for Ctrl-C
 EXIT_SIGNAL = 128  # and the signal's number behind it, as a shell has it
@@ -95,13 +96,18 @@ def logging_on_stderr(program: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def detector_packages() -> Iterator[None]:
+def detector_packages(ppdet: Path | None = None) -> Iterator[None]:
     """Says clearly why the packages that the detectors need cannot be imported.
 
+    Args:
+        ppdet: the PaddleDetection checkout to take ppdet from, None for the one that is installed or named otherwise.
+
     Raises:
+        ConfigError: the folder is no PaddleDetection, or too old.
         PpdetCamError: one of them is not installed.
         KeyboardInterrupt: Ctrl-C, which paddle turns into an ImportError while its library loads.
     """
+    choose(ppdet)
     try:
         yield
     except ModuleNotFoundError as error:
@@ -116,7 +122,8 @@ def detector_packages() -> Iterator[None]:
 
 
 def exit_code_of(program: str, action: Callable[[], int]) -> int:
-    """Runs a command's action and returns its exit code; an error is printed on one line of stderr.
+    """Runs a command's action and returns its exit code; an error is printed on one line of stderr,
+    a missing package on two.
 
     Args:
         program: the command's name.
@@ -126,6 +133,11 @@ def exit_code_of(program: str, action: Callable[[], int]) -> int:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"(?!ppdet_cam)")  # what other packages warn of is not for users
             return action()
+    except MissingPackageError as error:
+        first, *more = str(error).splitlines()
+        for line in (f"error: {first}", *more):
+            print_error(program, line)
+        return EXIT_WRONG_INPUT
     except PpdetCamError as error:
         print_error(program, f"error: {' '.join(str(error).split())}")
         return EXIT_WRONG_INPUT

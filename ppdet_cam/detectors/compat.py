@@ -1,4 +1,4 @@
-"""Repairs that let paddledet 2.6.0 run on the paddle of today, and the one place that imports both.
+"""Repairs that let ppdet run on the paddle and numpy of today, and the one place that imports both packages.
 
 Each repair names the error it cures and the versions it is for. A repair changes what one ppdet module
 sees, never paddle itself and never a file on disk.
@@ -10,24 +10,31 @@ import contextlib
 import importlib
 import importlib.util
 import io
-import logging
 import os
 import sys
 import warnings
 
 # paddle 2.6.2 dies with SIGSEGV in inflateReset2 when it is loaded before zlib, and ppdet after it.
 import zlib  # noqa: F401  (imported for its side effect, see above)
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import numpy as np  # noqa: F401  (the same)
 import requests
 
+from ppdet_cam.detectors.checkout import find_ppdet, source_of
+from ppdet_cam.detectors.stand_ins import stand_ins
 from ppdet_cam.detectors.threads import available_cores
-from ppdet_cam.errors import PpdetCamError
+from ppdet_cam.errors import MissingPackageError, PpdetCamError
 
 try:
     import cv2  # noqa: F401  (the same; and a missing libGL is reported here, not from the depth of ppdet)
+except ModuleNotFoundError as error:
+    raise MissingPackageError(
+        "OpenCV is missing. On a server: pip install opencv-python-headless\n"
+        "where windows are to be shown as well: pip install opencv-python. One of the two, as they share a folder"
+    ) from error
 except ImportError as error:
     raise PpdetCamError(
         f"OpenCV cannot be loaded ({error}). On a slim machine its system libraries are missing: install "
@@ -60,50 +67,44 @@ class StderrLater(io.TextIOBase):
 _stderr = StderrLater()
 with warnings.catch_warnings(), contextlib.redirect_stderr(_stderr):  # it writes a warning about more than one thread
     warnings.simplefilter("ignore")  # about a compiler cache, for C++ extensions that nobody builds here
-    import paddle
+    try:
+        import paddle
+        from paddle import nn
+    except ModuleNotFoundError as error:
+        if error.name != "paddle":
+            raise
+        raise MissingPackageError(
+            'paddle is missing. For the CPU: pip install "paddlepaddle>=2.6.2,<3.4"\n'
+            "for a GPU: the paddlepaddle-gpu for its CUDA, with the command that paddle's own install page gives"
+        ) from error
 _stderr.is_quiet = False
 
 
-# What ppdet imports for tracking only, and what that costs a fifth of the time until a detector can be built.
-DEFERRED = ("sklearn", "pandas")
-
-
-class DeferredModule(ModuleType):
-    """Stands for a module that is imported when something is first asked of it."""
-
-    def __getattr__(self, name: str) -> object:
-        if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
-        return getattr(importlib.import_module(self.__name__), name)
-
-
-@contextlib.contextmanager
-def deferred_imports(names: Sequence[str]) -> Iterator[None]:
-    """Lets modules wait that are imported in the context; whoever imports them afterwards gets them at once.
-
-    One that is imported already, or not installed, is left alone.
-    """
-    waiting = {}
-    for name in names:
-        found = None if name in sys.modules else importlib.util.find_spec(name)
-        if found is not None:
-            waiting[name] = DeferredModule(name)
-            waiting[name].__file__ = found.origin
-    sys.modules.update(waiting)
-    try:
-        yield
-    finally:
-        for name, module in waiting.items():
-            if sys.modules.get(name) is module:
-                del sys.modules[name]
-
-
 def _import_ppdet() -> None:
-    """Imports ppdet without what it prints, warns and logs about parts that are not used here."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), deferred_imports(DEFERRED):
+    """Imports the chosen ppdet without what it prints, warns and logs about parts that are not used here."""
+    later = StderrLater()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(contextlib.redirect_stderr(later))  # a checkout warns that it is not installed
+        stack.enter_context(stand_ins())
         warnings.simplefilter("ignore")
-        logging.getLogger("matplotlib").setLevel(logging.WARNING)
+        if "ppdet" not in sys.modules:
+            _load(find_ppdet())
         importlib.import_module("ppdet.engine")
+    later.is_quiet = False
+
+
+def _load(spec: ModuleSpec) -> None:
+    """Imports a package from where it was found, wherever Python's own path would find it."""
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)  # type: ignore[union-attr]
+    except BaseException:
+        for name in [name for name in sys.modules if name.partition(".")[0] == spec.name]:
+            del sys.modules[name]
+        raise
 
 
 class PaddleSeenByModule:
@@ -121,15 +122,65 @@ def concat_of_scalars(x: Sequence[paddle.Tensor], axis: int = 0, name: str | Non
     return paddle.concat([part.reshape([1]) if part.ndim == 0 else part for part in x], axis, name)
 
 
-def _repair_concat_of_scalars() -> None:
-    """Every R-CNN on paddle >= 2.5, where indexing and `paddle.shape(x)[0]` give 0-D tensors.
+def slice_to_scalar(
+    input: paddle.Tensor, axes: Sequence[int], starts: Sequence[int], ends: Sequence[int]
+) -> paddle.Tensor:
+    """Returns `paddle.slice`; of a single element, as a 0-D tensor."""
+    part = paddle.slice(input, axes, starts, ends)
+    return part.reshape([]) if part.shape == [1] else part
+
+
+def expand_to_scalars(x: paddle.Tensor, shape: object, name: str | None = None) -> paddle.Tensor:
+    """Returns `paddle.expand`; tensors of one element among the lengths are taken as 0-D."""
+    if isinstance(shape, (list, tuple)):
+        shape = [part.reshape([]) if isinstance(part, paddle.Tensor) else part for part in shape]
+    return paddle.expand(x, shape, name)
+
+
+def _repair_scalars() -> None:
+    """Every R-CNN: what paddle and numpy take for a number has changed twice.
 
     Error: ValueError: (InvalidArgument) The axis is expected to be in range of [0, 0), but got 0
-    Where: `RPNHead._gen_proposal` and `BBoxPostProcess.get_pred` hand such tensors to `paddle.concat`.
-    Versions: paddledet 2.6.0 with paddlepaddle 2.6.2 and 3.3.1.
+    Where: `RPNHead._gen_proposal` and `BBoxPostProcess.get_pred` hand 0-D tensors to `paddle.concat`.
+    Versions: paddle >= 2.5, where indexing and `paddle.shape(x)[0]` give them; ppdet 2.6.0 to develop.
+
+    Error: TypeError: only 0-dimensional arrays can be converted to Python scalars
+    Where: `RPNHead._gen_proposal`, `range(batch_size)` of a `paddle.slice` with one element.
+    Error: <built-in function expand> returned a result with an exception set
+    Where: `BBoxPostProcess.get_pred`, lengths `bbox_num[i:i + 1]` of `paddle.expand`; ppdet 2.7.0 and develop.
+    Versions: numpy >= 2.4.
     """
-    for name in ("ppdet.modeling.proposal_generator.rpn_head", "ppdet.modeling.post_process"):
-        _module(name).paddle = PaddleSeenByModule(concat=concat_of_scalars)  # type: ignore[attr-defined]
+    rpn_head = _module("ppdet.modeling.proposal_generator.rpn_head")
+    rpn_head.paddle = PaddleSeenByModule(concat=concat_of_scalars, slice=slice_to_scalar)  # type: ignore[attr-defined]
+    post_process = _module("ppdet.modeling.post_process")
+    post_process.paddle = PaddleSeenByModule(  # type: ignore[attr-defined]
+        concat=concat_of_scalars, expand=expand_to_scalars
+    )
+
+
+def _repair_auxiliary_head() -> None:
+    """PP-YOLOE with an auxiliary head, which is for training only.
+
+    Error: ValueError: too many values to unpack (expected 2)
+    Where: `PPYOLOEWithAuxHead._forward`; what its head and post-processing give has become three values.
+    Versions: ppdet develop. In the others the repaired method gives the same as their own.
+    """
+    cls = _module("ppdet.modeling.architectures.ppyoloe").PPYOLOEWithAuxHead
+    own = cls._forward
+
+    def forward(self: nn.Layer) -> object:
+        if self.training:
+            return own(self)
+        outputs = self.yolo_head(self.neck(self.backbone(self.inputs), self.for_mot))
+        scale = self.inputs["scale_factor"]
+        if self.post_process is None:
+            boxes, counts = self.yolo_head.post_process(outputs, scale)[:2]
+        else:
+            anchors, shape = self.yolo_head.mask_anchors, self.inputs["im_shape"]
+            boxes, counts = self.post_process(outputs, anchors, shape, scale)[:2]
+        return {"bbox": boxes, "bbox_num": counts}
+
+    cls._forward = forward
 
 
 DOWNLOAD_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two parts of the file
@@ -151,7 +202,7 @@ def _repair_download_without_timeout() -> None:
     """Weights from a URL whose server accepts the connection and says nothing.
 
     Error: none, `ppdet.utils.download` waits forever, as `requests.get` has no timeout of its own.
-    Versions: paddledet 2.6.0.
+    Versions: ppdet 2.6.0 to develop.
     """
     _module("ppdet.utils.download").requests = _RequestsWithTimeout()  # type: ignore[attr-defined]
 
@@ -163,10 +214,12 @@ def _module(name: str) -> ModuleType:
 
 
 def apply_repairs() -> None:
-    """Imports ppdet and applies every repair; a second call changes nothing."""
+    """Imports ppdet and applies every repair."""
     _import_ppdet()
-    _repair_concat_of_scalars()
+    _repair_scalars()
+    _repair_auxiliary_head()
     _repair_download_without_timeout()
 
 
 apply_repairs()
+PPDET = source_of(sys.modules["ppdet"].__spec__)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ppdet_cam import __version__
 from ppdet_cam.detectors.building import build_detector, weights_of
+from ppdet_cam.detectors.compat import PPDET
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.settings import Tagged
 from ppdet_cam.detectors.weights import sha256_of
@@ -25,7 +26,17 @@ from ppdet_cam.questions.truth import GroundTruth, TrueBox, read_ground_truth
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Annotated
 
-PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "paddledet", "numpy", "opencv-python", "pillow")
+# ppdet is not among them: what is installed need not be what ran
+PACKAGES = (
+    "paddlepaddle",
+    "paddlepaddle-gpu",
+    "numpy",
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+    "pillow",
+)
 
 _NOT_COMPARED = ("weights", "filename")  # where the weights and the config lie
 
@@ -169,7 +180,7 @@ def _plain(value: object) -> object:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"ppdet_cam": __version__, "python": platform.python_version()}
+    versions = {"ppdet_cam": __version__, "python": platform.python_version(), "ppdet": str(PPDET)}
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
