@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import io
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from ppdet_cam.detectors import compat  # noqa: F401  (first: repairs ppdet, and loads what paddle needs loaded before it)
@@ -16,12 +14,10 @@ from paddle import nn  # isort: skip
 from ppdet.core import workspace as ppdet_workspace
 from ppdet.core.config.schema import SchemaDict
 from ppdet.data.reader import Compose
-from ppdet.data.source.category import get_categories
 
 from ppdet_cam.detectors.reader import operations
 from ppdet_cam.detectors.settings import Tagged
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.places import find_file
 from ppdet_cam.registry import closest
 
 log = logging.getLogger(__name__)
@@ -167,34 +163,3 @@ def check_overrides(overrides: Mapping[str, object], file_settings: Mapping[str,
     for name in overrides:
         if name not in known:
             raise ConfigError(f"-o sets {name!r}, which nothing reads{closest(name, sorted(known))}")
-
-
-def class_names(settings: Mapping[str, object]) -> list[str]:
-    """Returns names by class id: the config's own list if it is there, else the metric's standard one if it fits."""
-    count = settings.get("num_classes", 80)
-    if not isinstance(count, int) or count < 1:
-        raise ConfigError(f"num_classes must be a whole number of at least 1, not {count!r}")
-    dataset = settings.get("TestDataset")
-    fields = dataset.value if isinstance(dataset, Tagged) else dataset
-    fields = fields if isinstance(fields, Mapping) else {}
-    annotations = fields.get("anno_path")
-    path = find_file(Path(str(fields.get("dataset_dir") or ""), str(annotations))) if annotations else None
-    ppdet_log = logging.getLogger("ppdet.data.source.category")
-    level = ppdet_log.level
-    ppdet_log.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools says what it reads
-            categories, names = get_categories(str(settings.get("metric", "COCO")), anno_file=path and str(path))
-    except (TypeError, ValueError, KeyError) as error:
-        raise ConfigError(f"class names cannot be read for metric {settings.get('metric')!r}: {error}") from error
-    finally:
-        ppdet_log.setLevel(level)
-    if len(categories) == count:
-        return [str(names[categories[index]]) for index in range(count)]
-    log.warning(
-        "no names for the %d classes: %s; they are called 'class 0', 'class 1', ... Set TestDataset.anno_path to a "
-        "label list (one name per line) or a COCO annotation file",
-        count,
-        f"{path} is not there" if path and not path.is_file() else f"the list found has {len(categories)}",
-    )
-    return [f"class {index}" for index in range(count)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -10,8 +9,8 @@ from ppdet.core import workspace as ppdet_workspace
 from support.families import FAMILIES
 from support.places import ROOT
 
-from ppdet_cam.detectors.settings import Tagged, merge, parse_overrides, read_settings
-from ppdet_cam.detectors.workspace import build_model, class_names, isolated_workspace
+from ppdet_cam.detectors.settings import merge, parse_overrides, read_settings
+from ppdet_cam.detectors.workspace import build_model, isolated_workspace
 from ppdet_cam.errors import ConfigError
 
 pytestmark = pytest.mark.smoke
@@ -49,38 +48,3 @@ def test_a_failed_build_leaves_no_setting_behind():
     with pytest.raises(ConfigError, match="ppdet cannot build SSD"):
         build_model("SSD", {**settings_of("ssd"), "SSDHead": {"nonsense": 1}})
     assert state_of_global_config() == before
-
-
-def test_class_names_follow_the_metric_when_no_list_is_there():
-    """Without an annotation file the metric's standard names are used where their number fits."""
-    assert class_names({"metric": "VOC", "num_classes": 20})[:2] == ["aeroplane", "bicycle"]
-    assert class_names({"metric": "COCO", "num_classes": 80})[79] == "toothbrush"
-    assert class_names({"metric": "WiderFace", "num_classes": 1}) == ["face"]
-
-
-def test_class_names_come_from_the_configs_own_list(tmp_path, capsys):
-    """A label list or a COCO file of the config's own wins; nothing is printed while it is read."""
-    labels = tmp_path / "labels.txt"
-    labels.write_text("bolt\nnut\n", encoding="utf-8")
-    dataset = Tagged("!ImageFolder", {"dataset_dir": str(tmp_path), "anno_path": "labels.txt"})
-    assert class_names({"metric": "COCO", "num_classes": 2, "TestDataset": dataset}) == ["bolt", "nut"]
-    categories = [{"id": 7, "name": "left"}, {"id": 9, "name": "right"}]
-    coco = tmp_path / "coco.json"
-    coco.write_text(json.dumps({"images": [], "annotations": [], "categories": categories}), encoding="utf-8")
-    capsys.readouterr()
-    settings = {"metric": "COCO", "num_classes": 2, "TestDataset": {"name": "ImageFolder", "anno_path": str(coco)}}
-    assert class_names(settings) == ["left", "right"]
-    assert capsys.readouterr().out == ""
-
-
-def test_class_names_are_numbers_where_no_list_fits(caplog):
-    """Names of other classes are never guessed: with a number of classes that no list has, they are numbered."""
-    assert class_names({"metric": "COCO", "num_classes": 3}) == ["class 0", "class 1", "class 2"]
-    assert "TestDataset.anno_path" in caplog.text
-
-
-@pytest.mark.parametrize("count", ["abc", 0, 2.5, None])
-def test_class_count_must_be_a_number(count):
-    """A number of classes that is none is refused by its value."""
-    with pytest.raises(ConfigError, match="num_classes must be a whole number"):
-        class_names({"metric": "COCO", "num_classes": count})
