@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ppdet_cam import __version__
 from ppdet_cam.commands.flags import NO_CONFIG, add_config, add_refinement, add_sampling
+from ppdet_cam.commands.foreign import advice_on
 from ppdet_cam.commands.lists import level_table, method_table, target_table
 from ppdet_cam.commands.progress import ImagesBar, show_progress
 from ppdet_cam.commands.terminal import (
@@ -231,6 +232,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """
     options, unknown = build_parser().parse_known_args(arguments)
     if unknown:
+        instead = advice_on(unknown[0])
+        if instead:
+            raise ConfigError(f"{unknown[0]!r} is a flag of PaddleDetection's own tools; here: {instead}")
         flags = [f"--{name}" for name in vars(options)]
         raise ConfigError(f"unknown argument {unknown[0]!r}; all flags: {PROGRAM} --help{closest(unknown[0], flags)}")
     if options.config is None and not (options.list_methods or options.list_targets):

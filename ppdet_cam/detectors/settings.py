@@ -66,8 +66,24 @@ def read_settings(path: Path) -> dict[str, object]:
     path = Path(os.path.expanduser(path))
     _check_is_config_file(path)
     settings = _read_with_bases(path, ancestors=(), known={})
+    _check_is_detector_config(settings, path)
     settings["filename"] = path.stem
     return settings
+
+
+def _check_is_detector_config(settings: Mapping[str, object], path: Path) -> None:
+    if "architecture" in settings:
+        return
+    if "Preprocess" in settings and ("arch" in settings or "label_list" in settings):
+        raise ConfigError(
+            f"config {path} is the deployment file of an exported model, which has no layers to look into. Give the "
+            "config that the model was exported from, and its weights with -o weights=<file>.pdparams"
+        )
+    if "slim" in settings:
+        raise ConfigError(
+            f"config {path} is a slim config: it changes a model (slim: {settings['slim']}) that another config names. "
+            "Pruned, quantised and distilled models are not explained; give the config of the model as it was trained"
+        )
 
 
 def parse_overrides(items: Sequence[str]) -> dict[str, object]:

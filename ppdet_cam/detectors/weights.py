@@ -477,6 +477,10 @@ def sha256_of(path: Path) -> str:
 # --- from arrays to "these fit"
 
 
+# What wrappers for several devices put before the names of a model's arrays.
+WRAPPERS = ("module.", "_layers.", "model.")
+
+
 @dataclass(frozen=True)
 class FitReport:
     """How given arrays compare with a model's parameters and buffers.
@@ -541,6 +545,13 @@ def check_fit(report: FitReport, weights: Path | str) -> str | None:
 
 
 def _misfit_hint(report: FitReport) -> str:
+    for prefix in WRAPPERS:
+        inner = {name[len(prefix) :] for name in report.surplus if name.startswith(prefix)}
+        if len(inner) == len(report.surplus) and inner & set(report.missing):
+            return (
+                f"Their names begin with {prefix!r}, as those of a wrapped model do: save the state of the model "
+                "inside it, or take the prefix off the names and save again (paddle.load, paddle.save)"
+            )
     tails = {name.split(".", start)[-1] for name in report.missing for start in range(1, name.count(".") + 1)}
     if report.surplus and sum(name in tails for name in report.surplus) * 2 > len(report.surplus):
         return "They look like a pretrained backbone, not a trained detector; name the weights that training wrote"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import PIL.Image
 
 from ppdet_cam.detectors.building import build_detector, weights_of
 from ppdet_cam.detectors.detector import Detector
@@ -16,7 +17,7 @@ from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.explaining.chain import asked_of, explanations, forward_of, maps_from_features
 from ppdet_cam.explaining.perturbation import Progress, silent
 from ppdet_cam.explaining.subjects import subjects_of
-from ppdet_cam.images.reading import frame_from_array, read_image
+from ppdet_cam.images.reading import frame_of
 from ppdet_cam.questions.choices import Choices, asked
 from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.truth import TrueBox
@@ -126,7 +127,7 @@ class Explainer:
 
     def __call__(
         self,
-        image: str | Path | np.ndarray | Frame,
+        image: str | Path | np.ndarray | PIL.Image.Image | Frame,
         *,
         true_boxes: Sequence[TrueBox] = (),
         **choices: Unpack[Choices],
@@ -134,7 +135,8 @@ class Explainer:
         """Returns all explanations of one image.
 
         Args:
-            image: a file, or a uint8 array [H, W, 3] in RGB (or grayscale [H, W], RGBA [H, W, 4]), or a frame.
+            image: a file, or a uint8 array [H, W, 3] in RGB (or grayscale [H, W], RGBA [H, W, 4]), a PIL
+                image, or a frame.
             true_boxes: objects of the image; those that no detection found are asked about as well.
             choices: as for the explainer itself, for this image only.
 
@@ -153,7 +155,7 @@ class Explainer:
 
     def stream(
         self,
-        image: str | Path | np.ndarray | Frame,
+        image: str | Path | np.ndarray | PIL.Image.Image | Frame,
         *,
         question: Question | None = None,
         true_boxes: Sequence[TrueBox] = (),
@@ -168,7 +170,7 @@ class Explainer:
             keep_levels: whether each explanation is to hold the maps of its levels as well.
         """
         asked_question = asked_of(self.detector, question or self.question)
-        frame = _frame(image)
+        frame = frame_of(image)
         forward = forward_of(self.detector, frame, asked_question)
         found = explanations(
             self.detector,
@@ -200,9 +202,3 @@ class Explainer:
             self.detector, frame, forward, asked_question, places, keep_levels=False, progress=self.progress
         ):
             yield found.heatmap
-
-
-def _frame(image: str | Path | np.ndarray | Frame) -> Frame:
-    if isinstance(image, Frame):
-        return image
-    return frame_from_array(image) if isinstance(image, np.ndarray) else read_image(Path(image))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import stat
 import warnings
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ppdet_cam.errors import ImageError
 from ppdet_cam.places import PROJECT_ROOT, demo_photographs, find_file
@@ -69,6 +70,32 @@ def read_image(path: Path | str, root: Path = PROJECT_ROOT) -> Frame:
     encoded = _read_bytes(found, root)
     format_name = _check_whole(encoded, found)
     return Frame(_decode(encoded, found, format_name), found)
+
+
+def frame_of(image: object) -> Frame:
+    """Returns the frame of what Python code has as an image: a file, an array, a PIL image, or a frame as it is.
+
+    Raises:
+        ImageError: something else; the message says how to make an image of it.
+    """
+    if isinstance(image, Frame):
+        return image
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        return frame_from_array(np.asarray(ImageOps.exif_transpose(image).convert("RGB")))
+    if image is None:
+        raise ImageError(
+            "the image is None, which is what cv2.imread gives for a file that it cannot read; check its path"
+        )
+    if isinstance(image, (list, tuple)):
+        raise ImageError(f"{len(image)} images in a {type(image).__name__}: explain one at a time, in a loop")
+    if not isinstance(image, np.ndarray) and hasattr(image, "numpy"):
+        raise ImageError(
+            f"an image of type {type(image).__module__.partition('.')[0]} {type(image).__name__} is no array; for one "
+            "of pixels from 0 to 255, channels last, give image.numpy().astype('uint8')"
+        )
+    return frame_from_array(image)  # type: ignore[arg-type]  # it says so of anything else
 
 
 def frame_from_array(array: np.ndarray) -> Frame:

@@ -98,6 +98,9 @@ def class_id_of(text: str, class_names: Sequence[str]) -> int:
         return list(class_names).index(text)
     if text.isdecimal() and int(text) < len(class_names):
         return int(text)
+    alike = [name for name in class_names if name.casefold() == text.casefold()]
+    if alike:
+        raise UnknownNameError(f"no class {text!r}: upper and lower case count, and the model has {alike[0]!r}")
     listed = ", ".join(class_names[:8]) + (", ..." if len(class_names) > 8 else "")
     raise UnknownNameError(
         f"no class {text!r}{closest(text, list(class_names))}. Give a name ({listed}) or an id from 0 to "

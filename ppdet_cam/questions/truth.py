@@ -81,7 +81,7 @@ def read_ground_truth(path: Path, class_names: Sequence[str]) -> GroundTruth:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         names = {category["id"]: str(category["name"]) for category in document["categories"]}
-        files = {image["id"]: str(image["file_name"]) for image in document["images"]}
+        files = {image["id"]: str(image["file_name"]).replace("\\", "/") for image in document["images"]}
         boxes: dict[str, list[TrueBox]] = {name: [] for name in files.values()}
         for annotation in document["annotations"]:
             name = names[annotation["category_id"]]
@@ -105,9 +105,11 @@ def read_ground_truth(path: Path, class_names: Sequence[str]) -> GroundTruth:
             "'images', 'annotations' and 'categories'"
         ) from error
     if not set(names.values()) & set(class_names):
+        folded = {name.casefold() for name in names.values()} & {name.casefold() for name in class_names}
+        case = "; some differ in upper and lower case only, which counts" if folded else ""
         raise ConfigError(
             f"--gt {path} has none of the detector's classes: it has {', '.join(sorted(names.values())[:8])}; "
-            f"the detector has {', '.join(list(class_names)[:8])}"
+            f"the detector has {', '.join(list(class_names)[:8])}{case}"
         )
     return GroundTruth(path, {name: tuple(found) for name, found in boxes.items()})
 

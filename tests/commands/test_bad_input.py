@@ -726,3 +726,33 @@ def test_bad_input_leaves_an_earlier_run_untouched(refused, command):
 def test_nonsense_in_the_config_is_refused(refused, override, part):
     """Values that ppdet only trips over while it builds or runs end in one line as well."""
     says(refused("-o", override), part)
+
+
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        (["--output_dir", "out"], "--cam_out FOLDER"),
+        (["--use_gpu=true"], "-o use_gpu=false forces the CPU"),
+        (["--slim_config", "a.yml"], "pruned, quantised and distilled models"),
+        (["--slice_infer"], "an image is explained whole"),
+        (["--image_dir", "photos"], "--infer_dir FOLDER"),
+    ],
+)
+def test_flags_of_ppdets_tools_say_what_to_use(refused, words, instead):
+    """No guess at a flag that is spelled alike."""
+    message = refused(*words)
+    assert instead in message and "did you mean" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mode: paddle\narch: SSD\nPreprocess: []\nlabel_list: [face]\n", "deployment file of an exported model"),
+        ("slim: QAT\nQAT: {}\n", "is a slim config"),
+    ],
+)
+def test_other_files_of_ppdet_given_as_config_are_named(refused, tmp_path, text, message):
+    """The error says what the file is, and what to give."""
+    path = tmp_path / "infer_cfg.yml"
+    path.write_text(text, encoding="utf-8")
+    says(refused("-c", path), message, "give the config" if "slim" in message else "Give the config")

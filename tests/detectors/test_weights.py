@@ -637,3 +637,11 @@ def test_sha256_of_hashes_the_whole_file(tmp_path: Path) -> None:
     assert sha256_of(saved(tmp_path, b"abc")) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     million = saved(tmp_path, b"a" * 1_000_000)
     assert sha256_of(million) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_layers."])
+def test_prefix_of_a_wrapped_model_is_named(prefix: str) -> None:
+    """Weights saved from a wrapper for several devices have all names one step deeper."""
+    report = fit_report({"a.w": (1,), "b.w": (1,)}, {f"{prefix}{name}": np.zeros(1) for name in ("a.w", "b.w")})
+    with pytest.raises(WeightsError, match=f"begin with '{prefix}'.*take the prefix off"):
+        check_fit(report, "wrapped.pdparams")

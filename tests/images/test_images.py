@@ -456,3 +456,43 @@ def test_demo_photographs_lists_only_photographs(project: Path, tmp_path: Path) 
 def test_project_root_holds_the_package() -> None:
     """The default root is the folder that this package lies in."""
     assert Path(images.__file__).resolve().parent == PROJECT_ROOT / "ppdet_cam" / "images"
+
+
+def test_frame_of_takes_what_python_code_has_as_an_image(tmp_path: Path) -> None:
+    """A file, its path, an array and a PIL image give the same pixels; a frame is itself."""
+    pixels = np.random.default_rng(0).integers(0, 255, (5, 7, 3), dtype=np.uint8)
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    for image in (str(path), path, pixels, Image.fromarray(pixels)):
+        np.testing.assert_array_equal(images.frame_of(image).image, pixels)
+    frame = images.frame_of(pixels)
+    assert images.frame_of(frame) is frame
+
+
+def test_frame_of_turns_a_pil_image_as_its_exif_says() -> None:
+    """As for the same file."""
+    picture = Image.fromarray(np.zeros((4, 6, 3), np.uint8))
+    picture.getexif()[0x0112] = 6
+    assert images.frame_of(picture).original_hw == (6, 4)
+
+
+class Tensor:
+    """What torch's and paddle's tensors have in common."""
+
+    def numpy(self) -> np.ndarray:
+        return np.zeros((3, 4, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (None, "None, which is what cv2.imread gives"),
+        ([np.zeros((4, 4, 3), np.uint8)] * 2, "2 images in a list: explain one at a time"),
+        (Tensor(), r"Tensor is no array.*image\.numpy\(\)"),
+        (7, "type int is no array"),
+    ],
+)
+def test_frame_of_says_how_to_make_an_image(image: object, message: str) -> None:
+    """Each thing that is often given instead has its own advice."""
+    with pytest.raises(ImageError, match=message):
+        images.frame_of(image)

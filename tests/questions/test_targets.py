@@ -172,3 +172,9 @@ def test_long_lists_of_classes_are_cut() -> None:
     """Of many classes the first eight are listed."""
     with pytest.raises(UnknownNameError, match=r"\(c0, c1, c2, c3, c4, c5, c6, c7, \.\.\.\) or an id from 0 to 79"):
         class_id_of("zebra", [f"c{index}" for index in range(80)])
+
+
+def test_class_in_another_case_is_named() -> None:
+    """The message says why a name that looks right is refused."""
+    with pytest.raises(UnknownNameError, match="no class 'face': upper and lower case count, and the model has 'Face'"):
+        class_id_of("face", ["Face", "hand"])

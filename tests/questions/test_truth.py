@@ -270,3 +270,25 @@ def test_match_of_nothing_is_nothing() -> None:
 def test_true_box_is_asked_about_by_its_id() -> None:
     """The files about it carry COCO's id of the annotation."""
     assert TrueBox(17, "dog", (0, 0, 1, 1)).asked() == AskedBox("gt_17", (0, 0, 1, 1), "dog")
+
+
+def test_backslashes_in_file_names_are_folders(tmp_path: Path) -> None:
+    """Annotations made on Windows are found here."""
+    document = {
+        "images": [{"id": 1, "file_name": "val\\a.jpg"}],
+        "categories": [{"id": 1, "name": "face"}],
+        "annotations": [{"id": 5, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
+    }
+    path = tmp_path / "gt.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    (found,) = read_ground_truth(path, ["face"]).of(tmp_path / "val" / "a.jpg")
+    assert found.annotation_id == 5
+
+
+def test_classes_that_differ_in_case_are_refused_with_the_reason(tmp_path: Path) -> None:
+    """ "Face" is not "face", and the message says that this is why."""
+    document = {"images": [], "categories": [{"id": 1, "name": "Face"}], "annotations": []}
+    path = tmp_path / "gt.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(ConfigError, match="some differ in upper and lower case only"):
+        read_ground_truth(path, ["face"])
