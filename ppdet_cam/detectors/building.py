@@ -15,9 +15,10 @@ from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.device import choose_device
 from ppdet_cam.detectors.families.base import check_nms
 from ppdet_cam.detectors.families.choosing import architecture_of, extractor_type, known_heads
+from ppdet_cam.detectors.override_names import check_overrides
 from ppdet_cam.detectors.preprocessing import Preprocessing
 from ppdet_cam.detectors.settings import merge, parse_overrides, read_settings
-from ppdet_cam.detectors.workspace import build_model, check_overrides, reader_operations
+from ppdet_cam.detectors.workspace import build_model, reader_operations
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.places import find_file
 

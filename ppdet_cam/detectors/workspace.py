@@ -18,7 +18,6 @@ from ppdet.data.reader import Compose
 from ppdet_cam.detectors.reader import operations
 from ppdet_cam.detectors.settings import Tagged
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.registry import closest
 
 log = logging.getLogger(__name__)
 
@@ -153,13 +152,3 @@ def _construct(value: object, section: str) -> object:
     cls = getattr(schema.pymodule, name)
     arguments = _construct(value.value, section)
     return cls(**arguments) if isinstance(arguments, dict) else cls(*arguments)  # type: ignore[misc]
-
-
-def check_overrides(overrides: Mapping[str, object], file_settings: Mapping[str, object]) -> None:
-    """Raises ConfigError for an override of a name that neither the config file nor ppdet has."""
-    modules = ppdet_workspace.get_registered_modules()
-    shared = {name for module in modules.values() for name in module.shared}
-    known = {*file_settings, *modules, *shared, *TOOL_KEYS}
-    for name in overrides:
-        if name not in known:
-            raise ConfigError(f"-o sets {name!r}, which nothing reads{closest(name, sorted(known))}")

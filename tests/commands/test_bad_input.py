@@ -253,7 +253,7 @@ def test_reader_that_is_no_list_of_operations_is_refused(refused, reader):
         ("wieghts=model.pdparams", ["'wieghts'", "did you mean 'weights'"]),
         ("BlazeFac.backbone=ResNet", ["'BlazeFac'", "did you mean 'BlazeFace'"]),
         ("num_classes=[1", ["is not YAML"]),
-        ("BlazeFace.nope=1", ["cannot build BlazeFace", "'nope'"]),
+        ("BlazeFace.nope=1", ["BlazeFace has no 'nope'", "did you mean 'neck'"]),
         ("BlazeFace.backbone=ResNeXt", ["cannot build BlazeFace", "ResNeXt is not registered"]),
         ("BBoxPostProcess.nms.score_threshold=1e-3", ["reads 1e-3 as a text", "write 1.0e-3"]),
         ("metric=Mine", ["'Mine'"]),
