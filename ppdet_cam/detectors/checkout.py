@@ -82,7 +82,9 @@ def check(folder: Path) -> None:
     """
     what = f"{FLAG} (or {ENVIRONMENT}) {folder}"
     if not folder.is_dir():
-        raise ConfigError(f"{what}: there is no such folder. Give that of a PaddleDetection checkout, which holds ppdet/")
+        raise ConfigError(
+            f"{what}: there is no such folder. Give that of a PaddleDetection checkout, which holds ppdet/"
+        )
     if not is_checkout(folder):
         near = next((place for place in (folder.resolve().parent, *_subfolders(folder)) if is_checkout(place)), None)
         hint = f"; did you mean {near}?" if near else ""

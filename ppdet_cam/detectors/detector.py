@@ -120,11 +120,12 @@ class Detector:
         weights: the file that the parameters came from, None before `load_weights`.
     """
 
-    def __init__(self, settings: Mapping[str, object]) -> None:
+    def __init__(self, settings: Mapping[str, object], *, model: nn.Layer | None = None) -> None:
         """Builds the model of a merged config.
 
         Args:
             settings: from `read_settings` and `merge`.
+            model: of these settings, which is put in eval mode and frozen; None to build a new one.
 
         Raises:
             ConfigError: the config does not build.
@@ -139,7 +140,7 @@ class Detector:
         log.info(reason)
         paddle.set_device(device)
         self.device = device
-        self.model: nn.Layer = build_model(self.architecture, settings)
+        self.model: nn.Layer = build_model(self.architecture, settings) if model is None else model
         extractor = _extractor_type(self.model, self.architecture, known)
         self.model.eval()
         for parameter in self.model.parameters():

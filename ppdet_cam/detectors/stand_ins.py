@@ -18,11 +18,20 @@ from types import ModuleType
 NEVER_USED = ("imgaug", "matplotlib", "mpl_toolkits", "pandas", "pkg_resources", "pycocotools", "shapely", "sklearn")
 
 
+class Importing:
+    """Whether ppdet is being imported now."""
+
+    def __init__(self) -> None:
+        self.is_going_on = True
+
+
 class StandIn(ModuleType):
     """Stands for a module, or for something in one, by its dotted name; real as soon as it is used.
 
     Its attributes are stand-ins as well while ppdet is being imported, and the real ones afterwards.
     """
+
+    _importing: Importing
 
     def __init__(self, name: str, importing: Importing) -> None:
         super().__init__(name)
@@ -48,13 +57,6 @@ class StandIn(ModuleType):
             return (_real(self.__name__),)
         except ImportError:
             return ()
-
-
-class Importing:
-    """Whether ppdet is being imported now."""
-
-    def __init__(self) -> None:
-        self.is_going_on = True
 
 
 @contextlib.contextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import io
+import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,10 @@ TOOL_KEYS = frozenset(
 # Top-level sections that inference does not read: they may hold anything, even tags that ppdet 2.6.0 does not know.
 TRAINING_SECTIONS = ("LearningRate", "OptimizerBuilder")
 
+COCO_METRICS = ("coco", "rbox", "snipercoco")  # for which ppdet reads the names from COCO annotations
+
+_UNKNOWN_KEY = re.compile(r"unexpected keyword argument '(?P<key>\w+)'")
+
 
 def build_model(architecture: str, settings: Mapping[str, object]) -> nn.Layer:
     """Returns the model of a merged config, freshly initialised.
@@ -78,10 +83,37 @@ def build_model(architecture: str, settings: Mapping[str, object]) -> nn.Layer:
         try:
             return ppdet_workspace.create(architecture)
         except Exception as error:  # anything: numbers too large for paddle even give a SystemError or MemoryError
+            _check_is_known_key(error, architecture, settings)
             raise ConfigError(
                 f"ppdet cannot build {architecture} from config {settings.get('filename')!r}: "
                 f"{type(error).__name__}: {first_line(error)}. Check the sections that it names"
             ) from error
+
+
+def _check_is_known_key(error: Exception, architecture: str, settings: Mapping[str, object]) -> None:
+    """Raises ConfigError when ppdet failed for a key that it does not have: those of a newer PaddleDetection."""
+    match = _UNKNOWN_KEY.search(str(error))
+    if not isinstance(error, TypeError) or match is None:
+        return
+    key = match["key"]
+    places = list(_paths_to(key, settings))
+    where = f" ({', '.join(places)})" if places else ""
+    raise ConfigError(
+        f"ppdet cannot build {architecture} from config {settings.get('filename')!r}: it sets {key!r}{where}, which "
+        f"ppdet {compat.PPDET} does not have; a newer PaddleDetection may. Leave the key out of the config, or use that "
+        "PaddleDetection: --ppdet FOLDER"
+    ) from error
+
+
+def _paths_to(key: str, settings: object, parents: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yields the dotted path of every setting of this name."""
+    if isinstance(settings, Tagged):
+        settings = settings.value
+    if isinstance(settings, Mapping):
+        for name, value in settings.items():
+            if name == key:
+                yield ".".join((*parents, key))
+            yield from _paths_to(key, value, (*parents, str(name)))
 
 
 @contextlib.contextmanager
@@ -125,6 +157,13 @@ def first_line(error: Exception) -> str:
     """Returns an error in one line without a full stop; paddle and cv2 append hints and places in their source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__).rstrip(".")
+
+
+def _coco_categories(path: Path) -> tuple[dict[int, int], dict[int, str]]:
+    """Returns (class id -> category id, category id -> name) of COCO annotations, as ppdet does with pycocotools."""
+    categories = json.loads(path.read_text(encoding="utf-8"))["categories"]
+    ids = [category["id"] for category in categories]
+    return dict(enumerate(ids)), {category["id"]: category["name"] for category in categories}
 
 
 def _inference_sections(settings: Mapping[str, object]) -> dict[str, object]:
@@ -183,8 +222,11 @@ def class_names(settings: Mapping[str, object]) -> list[str]:
     level = ppdet_log.level
     ppdet_log.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools says what it reads
-            categories, names = get_categories(str(settings.get("metric", "COCO")), anno_file=path and str(path))
+        metric = str(settings.get("metric", "COCO"))
+        if path is not None and path.suffix == ".json" and metric.lower() in COCO_METRICS and path.is_file():
+            categories, names = _coco_categories(path)
+        else:
+            categories, names = get_categories(metric, anno_file=path and str(path))
     except (TypeError, ValueError, KeyError) as error:
         raise ConfigError(f"class names cannot be read for metric {settings.get('metric')!r}: {error}") from error
     finally:

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ppdet_cam.detectors.building import build_detector, weights_of
+from ppdet_cam.detectors.building import build_detector, detector_of_model, weights_of
 from ppdet_cam.detectors.detector import Detector, ForwardPass
 from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.detectors.layer_names import parse_layers
@@ -45,6 +46,9 @@ from ppdet_cam.structures import (
     MapStatus,
     Quantity,
 )
+
+if TYPE_CHECKING:
+    from paddle import nn  # noqa: TID251  (a type in the public API)
 
 # Boxes to ask about from Python: (left, top, right, bottom), or with a class name or id behind them.
 Box = Sequence["float | str"]
@@ -191,6 +195,40 @@ class Explainer:
         )
         detector.load_weights(weights_of(settings, weights))
         return explainer
+
+    @classmethod
+    def from_model(
+        cls,
+        model: nn.Layer,
+        cfg: Mapping[str, object],
+        *,
+        layers: str | Sequence[str] = (DEFAULT_LAYER,),
+        method: str = DEFAULT_METHOD,
+        target: str = DEFAULT_TARGET,
+        draw_threshold: float = DEFAULT_THRESHOLD,
+        refine_by: str | Sequence[str] = (),
+    ) -> Explainer:
+        """Returns an explainer for a model that is in memory: `Explainer.from_model(trainer.model, trainer.cfg)`.
+
+        It explains a copy of the model as it is now; the model stays as it is, and training it further changes nothing
+        here.
+
+        Args:
+            model: of a ppdet Trainer, with the weights to explain.
+            cfg: the config that it was built from.
+            layers: dotted path, or several, of the layers to look at together.
+            method: name of the CAM method.
+            target: name of the number that is explained.
+            draw_threshold: boxes with a lower score are not explained.
+            refine_by: finer layers, as for the explainer itself.
+
+        Raises:
+            ConfigError, LayerError, UnknownNameError, GeometryError: what was wrong is in the message.
+        """
+        detector = detector_of_model(model, cfg)
+        return cls(
+            detector, layers=layers, method=method, target=target, draw_threshold=draw_threshold, refine_by=refine_by
+        )
 
     @property
     def layers(self) -> tuple[str, ...]:

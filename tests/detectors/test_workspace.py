@@ -84,3 +84,19 @@ def test_class_count_must_be_a_number(count):
     """A number of classes that is none is refused by its value."""
     with pytest.raises(ConfigError, match="num_classes must be a whole number"):
         class_names({"metric": "COCO", "num_classes": count})
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ({"PPYOLOEHead": {"nms": {"name": "MultiClassNMS", "made_up_key": True}}}, "PPYOLOEHead.nms.made_up_key"),
+        ({"CSPResNet": {"made_up_key": 1}}, "CSPResNet.made_up_key"),
+    ],
+)
+def test_key_that_this_ppdet_lacks_is_named(settings, place):
+    """A config of a newer PaddleDetection fails with the key, where it stands, and which ppdet does not have it."""
+    file_settings = read_settings(ROOT / "configs/demo/ppyoloe.yml")
+    with pytest.raises(
+        ConfigError, match=rf"sets 'made_up_key' \(.*{place}.*\), which ppdet .* does not have; a newer"
+    ):
+        build_model("YOLOv3", merge(file_settings, settings))
