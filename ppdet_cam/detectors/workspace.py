@@ -100,8 +100,8 @@ def _check_is_known_key(error: Exception, architecture: str, settings: Mapping[s
     where = f" ({', '.join(places)})" if places else ""
     raise ConfigError(
         f"ppdet cannot build {architecture} from config {settings.get('filename')!r}: it sets {key!r}{where}, which "
-        f"ppdet {compat.PPDET} does not have; a newer PaddleDetection may. Leave the key out of the config, or use that "
-        "PaddleDetection: --ppdet FOLDER"
+        f"ppdet {compat.PPDET} does not have; a newer PaddleDetection may. Leave the key out of the config, or use "
+        "that PaddleDetection: --ppdet FOLDER"
     ) from error
 
 

@@ -41,6 +41,7 @@ def test_model_in_memory_gives_what_its_weights_file_gives(in_memory, seeded_wei
         np.testing.assert_array_equal(one.heatmap, other.heatmap)
 
 
+@pytest.mark.filterwarnings("ignore:The program will return to single-card operation")
 def test_model_in_memory_stays_as_it_is(in_memory):
     """Training mode, gradients of parameters and weights are as before; training on does not change the explainer."""
     model, cfg = in_memory
