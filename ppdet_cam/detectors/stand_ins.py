@@ -67,7 +67,8 @@ def stand_ins(names: Sequence[str] = NEVER_USED, *, importer: str = "ppdet") -> 
         names: the modules; one that is imported already is left alone.
         importer: the package.
     """
-    waiting = frozenset(name for name in names if name not in sys.modules)
+    # a namespace package, without a file, is no sign: matplotlib's .pth file makes one whenever Python starts
+    waiting = frozenset(name for name in names if getattr(sys.modules.get(name), "__file__", None) is None)
     importing = Importing()
     before = builtins.__import__
 

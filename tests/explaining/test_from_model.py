@@ -46,10 +46,11 @@ def test_model_in_memory_stays_as_it_is(in_memory):
     """Training mode, gradients of parameters and weights are as before; training on does not change the explainer."""
     model, cfg = in_memory
     before = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    frozen = [parameter.stop_gradient for parameter in model.parameters()]
     explainer = Explainer.from_model(paddle.DataParallel(model), cfg)
     first = explainer(PHOTO)
     assert model.training and all(layer.training for layer in model.sublayers())
-    assert not any(parameter.stop_gradient for parameter in model.parameters())
+    assert [parameter.stop_gradient for parameter in model.parameters()] == frozen and not all(frozen)
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), before[name])
     weight = model.parameters()[0]
