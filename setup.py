@@ -1,4 +1,4 @@
-"""Installs ppdet_cam with the versions that work together; tool settings are in pyproject.toml."""
+"""Installs ppdet_cam beside the paddle, ppdet and OpenCV that are there; tool settings are in pyproject.toml."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.9,<3.12",  # numpy<1.24, which paddledet 2.6.0 asks for, has no wheels for Python 3.12
+    python_requires=">=3.9",
     packages=[
         "ppdet_cam",
         "ppdet_cam.commands",
@@ -54,35 +54,40 @@ setup(
         "ppdet_cam.evaluation": ["templates/*.html", "templates/*.css"],
         "ppdet_cam.report": ["templates/*.html", "templates/*.css", "templates/*.js"],
     },
+    # paddle, ppdet and OpenCV are not among them: they are the user's own, in builds that pip cannot tell apart
+    # (CPU or GPU, headless or not, installed or a checkout), and are not to be changed. docs/environments.md.
     install_requires=[
-        "paddlepaddle>=2.6.2,<3.4",  # tested on 2.6.2 and 3.3.1
-        "paddledet==2.6.0",
-        "scikit-learn>=1.3,<1.8",  # paddledet imports it, but asks for `sklearn`, which installs nothing
-        "numpy>=1.22,<1.24",  # paddledet's own bound; opencv-python below is built for numpy 1
-        "opencv-python==4.5.5.64",  # paddledet allows up to 4.6.0; this one works with numpy 1.23 on Python 3.11
+        "numpy>=1.22",
+        "matplotlib>=3.5",
         "pyyaml>=6.0",
         "requests>=2.28",
         "pillow>=10.1",
         "scipy>=1.9",
         "tqdm>=4.60",
         "jinja2>=3.0",
+        "six>=1.15",  # ppdet needs it
+        "setuptools",  # paddle imports it, and asks for it on Python 3.12 and newer only
     ],
     extras_require={
+        # Not paddledet: its own bounds (numpy<1.24) would come with it. pip install --no-deps paddledet==2.6.0
+        "cpu": ["paddlepaddle>=2.6.2,<3.4", "opencv-python-headless>=4.5.5.64"],
         "dev": [
             "pytest>=8",
-            "pytest-xdist>=3.6",
-            "import-linter>=2.1",
-            "typing_extensions>=4.7",
+            "pytest-xdist>=3",
             "hypothesis>=6",
+            "pycocotools>=2.0.6",  # demo/evaluate.py
             "nbclient>=0.10",
             "ipykernel>=6.29",
             "playwright>=1.40",
             "ruff>=0.8",
             "mypy>=1.11",
+            "import-linter>=2",
+            "typing_extensions>=4.7",
+            "build>=1",
             "types-PyYAML",
             "types-requests",
             "types-tqdm",
-        ]
+        ],
     },
     entry_points={
         "console_scripts": [

@@ -131,6 +131,7 @@ class FeatureMap:
         activations: float [C, h, w].
         gradients: float [C, h, w], d score / d activations; None when no path leads from here to the score.
         roi_xyxy: for a RoI, the proposal in network input pixels.
+        pooled_xyxy: for a RoI, the part of the network input that its cells lie on; None where that is the proposal.
         is_own_level: whether the head made the box from a grid of this size, or, among a layer's grids, from the one
             closest to it in size.
         channel_scores: float [C], the score with each channel altered in turn; None unless the method asks for it.
@@ -143,6 +144,7 @@ class FeatureMap:
     activations: np.ndarray
     gradients: np.ndarray | None
     roi_xyxy: tuple[float, float, float, float] | None = None
+    pooled_xyxy: tuple[float, float, float, float] | None = None
     is_own_level: bool = True
     channel_scores: np.ndarray | None = None
     score: float | None = None

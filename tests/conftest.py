@@ -11,6 +11,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "demo"), str(HERE)]
 
+import ppdet_cam.detectors.compat  # noqa: E402, F401  # isort: skip  (first: tests import ppdet's own modules too)
 from support.families import FAMILIES  # noqa: E402  (needs the path above)
 from support.places import ROOT  # noqa: E402
 

@@ -1,7 +1,8 @@
-"""From a config file to its detector."""
+"""From a config file, or from a model in memory, to its detector."""
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 from ppdet_cam.detectors import compat  # noqa: F401  (first: repairs ppdet, and loads what paddle needs loaded before it)
 
 import paddle  # isort: skip
+from paddle import nn
 
 from ppdet_cam.detectors.class_names import class_names
 from ppdet_cam.detectors.detector import Detector
-from ppdet_cam.detectors.device import choose_device
+from ppdet_cam.detectors.device import SWITCHES, choose_device
 from ppdet_cam.detectors.families.base import check_nms
 from ppdet_cam.detectors.families.choosing import architecture_of, extractor_type, known_heads
 from ppdet_cam.detectors.override_names import check_overrides
@@ -23,6 +25,8 @@ from ppdet_cam.errors import ConfigError
 from ppdet_cam.places import find_file
 
 log = logging.getLogger(__name__)
+
+_READ_IN_MEMORY = ("architecture", "metric", "num_classes", "filename")
 
 
 def build_detector(
@@ -36,11 +40,12 @@ def build_detector(
     return detector_of(settings), settings
 
 
-def detector_of(settings: Mapping[str, object]) -> Detector:
+def detector_of(settings: Mapping[str, object], *, model: nn.Layer | None = None) -> Detector:
     """Returns the detector of a merged config, in eval mode, frozen, without its weights.
 
     Args:
         settings: from `read_settings` and `merge`.
+        model: of these settings, which is put in eval mode and frozen; None to build a new one.
 
     Raises:
         ConfigError: the config does not build.
@@ -53,7 +58,7 @@ def detector_of(settings: Mapping[str, object]) -> Detector:
     device, reason = choose_device(settings, available_accelerators())
     log.info(reason)
     paddle.set_device(device)
-    model = build_model(architecture, settings)
+    model = build_model(architecture, settings) if model is None else model
     extractor = extractor_type(model, architecture, known)
     model.eval()
     for parameter in model.parameters():
@@ -61,6 +66,46 @@ def detector_of(settings: Mapping[str, object]) -> Detector:
     detector = Detector(architecture, model, extractor(model), class_names=names, reader=reader, device=device)
     check_nms(detector.extractor.nms_owner)
     return detector
+
+
+def detector_of_model(model: nn.Layer, cfg: Mapping[str, object]) -> Detector:
+    """Returns a detector that is a copy of a model in memory, as it is now, on paddle's present device.
+
+    The model itself is left as it is: its mode, its parameters' gradients and its hooks. Training it further does not
+    change the copy.
+
+    Args:
+        model: of a ppdet Trainer; one that `paddle.DataParallel` wraps is taken out of it.
+        cfg: the config that it was built from, of the Trainer or as ppdet's `load_config` gives it.
+
+    Raises:
+        ConfigError: the config lacks what inference needs, or is not the model's.
+        UnknownNameError: the architecture is not supported.
+        GeometryError: the reader moves pixels in an unknown way.
+    """
+    bare = getattr(model, "_layers", model)  # paddle.DataParallel
+    settings = _settings_in_memory(cfg)
+    own, said = type(bare).__name__, settings.get("architecture")
+    if own != said:
+        raise ConfigError(
+            f"the config is for {said!r}, and the model is a {own}. Give the config that it was built from"
+        )
+    return detector_of(settings, model=copy.deepcopy(bare))
+
+
+def _settings_in_memory(cfg: Mapping[str, object]) -> dict[str, object]:
+    """Returns what a detector reads of a config whose datasets ppdet has made into objects already."""
+    settings: dict[str, object] = {name: cfg[name] for name in _READ_IN_MEMORY if name in cfg}
+    reader, dataset = cfg.get("TestReader"), cfg.get("TestDataset")
+    if isinstance(reader, Mapping):
+        settings["TestReader"] = dict(reader)
+    if isinstance(dataset, Mapping):
+        settings["TestDataset"] = dict(dataset)
+    elif dataset is not None:
+        names = ("dataset_dir", "anno_path")
+        settings["TestDataset"] = {name: getattr(dataset, name, None) for name in names}
+    kind = paddle.get_device().partition(":")[0]
+    return {**settings, **{switch: device == kind for switch, device in SWITCHES.items()}}
 
 
 def weights_of(settings: Mapping[str, object], weights: str | Path | None) -> str:

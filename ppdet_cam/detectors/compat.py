@@ -26,20 +26,10 @@ import requests
 from ppdet_cam.detectors.checkout import find_ppdet, source_of
 from ppdet_cam.detectors.stand_ins import stand_ins
 from ppdet_cam.detectors.threads import available_cores
-from ppdet_cam.errors import MissingPackageError, PpdetCamError
+from ppdet_cam.errors import MissingPackageError
+from ppdet_cam.opencv import check_opencv
 
-try:
-    import cv2  # noqa: F401  (the same; and a missing libGL is reported here, not from the depth of ppdet)
-except ModuleNotFoundError as error:
-    raise MissingPackageError(
-        "OpenCV is missing. On a server: pip install opencv-python-headless\n"
-        "where windows are to be shown as well: pip install opencv-python. One of the two, as they share a folder"
-    ) from error
-except ImportError as error:
-    raise PpdetCamError(
-        f"OpenCV cannot be loaded ({error}). On a slim machine its system libraries are missing: install "
-        "libGL and glib (Debian: apt-get install libgl1 libglib2.0-0), or use opencv-python-headless"
-    ) from error
+check_opencv()  # the same
 
 # Paddle takes this to be 1 where nobody says otherwise, and reads it once, when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))

@@ -18,11 +18,20 @@ from types import ModuleType
 NEVER_USED = ("imgaug", "matplotlib", "mpl_toolkits", "pandas", "pkg_resources", "pycocotools", "shapely", "sklearn")
 
 
+class Importing:
+    """Whether ppdet is being imported now."""
+
+    def __init__(self) -> None:
+        self.is_going_on = True
+
+
 class StandIn(ModuleType):
     """Stands for a module, or for something in one, by its dotted name; real as soon as it is used.
 
     Its attributes are stand-ins as well while ppdet is being imported, and the real ones afterwards.
     """
+
+    _importing: Importing
 
     def __init__(self, name: str, importing: Importing) -> None:
         super().__init__(name)
@@ -50,13 +59,6 @@ class StandIn(ModuleType):
             return ()
 
 
-class Importing:
-    """Whether ppdet is being imported now."""
-
-    def __init__(self) -> None:
-        self.is_going_on = True
-
-
 @contextlib.contextmanager
 def stand_ins(names: Sequence[str] = NEVER_USED, *, importer: str = "ppdet") -> Iterator[None]:
     """Gives one package's import statements stand-ins for some modules, while the context lasts.
@@ -65,7 +67,8 @@ def stand_ins(names: Sequence[str] = NEVER_USED, *, importer: str = "ppdet") -> 
         names: the modules; one that is imported already is left alone.
         importer: the package.
     """
-    waiting = frozenset(name for name in names if name not in sys.modules)
+    # a namespace package, without a file, is no sign: matplotlib's .pth file makes one whenever Python starts
+    waiting = frozenset(name for name in names if getattr(sys.modules.get(name), "__file__", None) is None)
     importing = Importing()
     before = builtins.__import__
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -61,6 +62,8 @@ TOOL_KEYS = frozenset(
 # Top-level sections that inference does not read: they may hold anything, even tags that ppdet 2.6.0 does not know.
 TRAINING_SECTIONS = ("LearningRate", "OptimizerBuilder")
 
+_UNKNOWN_KEY = re.compile(r"unexpected keyword argument '(?P<key>\w+)'")
+
 
 def build_model(architecture: str, settings: Mapping[str, object]) -> nn.Layer:
     """Returns the model of a merged config, freshly initialised.
@@ -73,10 +76,37 @@ def build_model(architecture: str, settings: Mapping[str, object]) -> nn.Layer:
         try:
             return ppdet_workspace.create(architecture)
         except Exception as error:  # anything: numbers too large for paddle even give a SystemError or MemoryError
+            _check_is_known_key(error, architecture, settings)
             raise ConfigError(
                 f"ppdet cannot build {architecture} from config {settings.get('filename')!r}: "
                 f"{type(error).__name__}: {first_line(error)}. Check the sections that it names"
             ) from error
+
+
+def _check_is_known_key(error: Exception, architecture: str, settings: Mapping[str, object]) -> None:
+    """Raises ConfigError when ppdet failed for a key that it does not have: those of a newer PaddleDetection."""
+    match = _UNKNOWN_KEY.search(str(error))
+    if not isinstance(error, TypeError) or match is None:
+        return
+    key = match["key"]
+    places = list(_paths_to(key, settings))
+    where = f" ({', '.join(places)})" if places else ""
+    raise ConfigError(
+        f"ppdet cannot build {architecture} from config {settings.get('filename')!r}: it sets {key!r}{where}, which "
+        f"ppdet {compat.PPDET} does not have; a newer PaddleDetection may. Leave the key out of the config, or use "
+        "that PaddleDetection: --ppdet FOLDER"
+    ) from error
+
+
+def _paths_to(key: str, settings: object, parents: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yields the dotted path of every setting of this name."""
+    if isinstance(settings, Tagged):
+        settings = settings.value
+    if isinstance(settings, Mapping):
+        for name, value in settings.items():
+            if name == key:
+                yield ".".join((*parents, key))
+            yield from _paths_to(key, value, (*parents, str(name)))
 
 
 @contextlib.contextmanager

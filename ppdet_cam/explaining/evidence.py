@@ -208,8 +208,9 @@ def _status(
 
 def _stride_yx(feature: FeatureMap, geometry: ImageGeometry, cell_strides: CellStrides) -> tuple[float, float]:
     height, width = feature.grid_hw
-    if feature.roi_xyxy is not None:
-        left, top, right, bottom = feature.roi_xyxy
+    pooled = feature.pooled_xyxy or feature.roi_xyxy
+    if pooled is not None:
+        left, top, right, bottom = pooled
         return (bottom - top) / height, (right - left) / width
     padded_height, padded_width = geometry.padded_hw
     if feature.grid_hw in cell_strides:
@@ -218,6 +219,7 @@ def _stride_yx(feature: FeatureMap, geometry: ImageGeometry, cell_strides: CellS
 
 
 def _placement(feature: FeatureMap, geometry: ImageGeometry, stride_yx: tuple[float, float]) -> GridPlacement:
-    if feature.roi_xyxy is None:
+    pooled = feature.pooled_xyxy or feature.roi_xyxy
+    if pooled is None:
         return image_placement(geometry, stride_yx=stride_yx)
-    return roi_placement(box_on_original(feature.roi_xyxy, geometry), grid_hw=feature.grid_hw)
+    return roi_placement(box_on_original(pooled, geometry), grid_hw=feature.grid_hw)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import PIL.Image
 
-from ppdet_cam.detectors.building import build_detector, weights_of
+from ppdet_cam.detectors.building import build_detector, detector_of_model, weights_of
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.explaining.chain import asked_of, explanations, forward_of, maps_from_features
@@ -24,6 +24,7 @@ from ppdet_cam.questions.truth import TrueBox
 from ppdet_cam.structures import Detection, Explanation, Frame, ImageResult
 
 if TYPE_CHECKING:
+    from paddle import nn  # noqa: TID251  (a type in the public API)
     from typing_extensions import Unpack
 
 
@@ -106,6 +107,23 @@ class Explainer:
         explainer = cls(detector, **choices)
         detector.load_weights(weights_of(settings, weights))
         return explainer
+
+    @classmethod
+    def from_model(cls, model: nn.Layer, cfg: Mapping[str, object], **choices: Unpack[Choices]) -> Explainer:
+        """Returns an explainer for a model that is in memory: `Explainer.from_model(trainer.model, trainer.cfg)`.
+
+        It explains a copy of the model as it is now; the model stays as it is, and training it further changes nothing
+        here.
+
+        Args:
+            model: of a ppdet Trainer, with the weights to explain.
+            cfg: the config that it was built from.
+            choices: as for the explainer itself.
+
+        Raises:
+            ConfigError, LayerError, UnknownNameError, GeometryError: what was wrong is in the message.
+        """
+        return cls(detector_of_model(model, cfg), **choices)
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -100,6 +100,7 @@ def roi_features(
                     capture.array(path, level)[row],
                     None if gradient is None else gradient[row],
                     roi_xyxy=source.roi_xyxy,
+                    pooled_xyxy=forward.extractor.pooled_xyxy(source),
                 )
                 for (path, level), gradient in zip(places, of_part)
             ]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 from support.places import ROOT
@@ -79,31 +79,34 @@ def test_cores_are_no_more_than_a_containers_share(tmp_path, text, cores):
     assert available_cores(limit) == (cores or every)
 
 
-def test_modules_for_tracking_are_imported_when_asked_for():
-    """ppdet leaves them out; what holds on to one of them gets the real one, as does everybody afterwards."""
-    done = run_fresh(
-        "import sys, ppdet_cam.detectors.compat as compat\n"
-        "print([name for name in compat.DEFERRED if name in sys.modules])\n"
-        "import ppdet.metrics.mcmot_metrics as tracking\n"
-        "print(type(tracking.pd).__name__, tracking.pd.DataFrame.__module__, tracking.pd.isna(None))\n"
-        "import pandas, sklearn\n"
-        "print(pandas.DataFrame is tracking.pd.DataFrame, sklearn.__version__ != '')"
-    )
-    assert done.stdout.splitlines() == ["[]", "DeferredModule pandas.core.frame True", "True True"], done.stderr
+@pytest.mark.parametrize(
+    ("part", "scalar"), [(paddle.to_tensor([3, 4]), None), (paddle.to_tensor([3]), 3), (paddle.to_tensor([[3]]), None)]
+)
+def test_slice_of_one_element_is_a_number(part, scalar):
+    """What the repaired RPN takes from a shape can be counted up to with any numpy; all else is as it was."""
+    found = compat.slice_to_scalar(part, [0], [0], [2])
+    assert found.numpy().tolist() == (part.numpy().tolist() if scalar is None else scalar)
+    if scalar is not None:
+        assert len(range(found)) == scalar
 
 
-def test_deferred_imports_leave_what_is_imported_or_missing(monkeypatch):
-    """Only what is installed and not imported yet waits; nothing stays behind in sys.modules."""
-    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
-    with compat.deferred_imports(["json", "no_such_module", "colorsys"]):
-        import colorsys
+def test_expand_takes_lengths_of_one_element():
+    """What the repaired post-processing expands by may be a slice of a tensor, a 0-D tensor, or a number."""
+    counts = paddle.to_tensor([2, 5], dtype="int32")
+    for length in (counts[0:1], counts[0], 2):
+        assert compat.expand_to_scalars(paddle.ones([1, 4]), [length, 4]).shape == [2, 4]
+    assert compat.expand_to_scalars(paddle.ones([1, 4]), paddle.to_tensor([2, 4])).shape == [2, 4]
 
-        assert sys.modules["json"] is json
-        assert "no_such_module" not in sys.modules
-        assert type(colorsys) is compat.DeferredModule
-    assert "colorsys" not in sys.modules
-    assert colorsys.rgb_to_hsv(0, 0, 0) == (0, 0, 0)
-    assert type(sys.modules["colorsys"]) is not compat.DeferredModule
+
+@pytest.mark.parametrize("surplus", [(), ("an index",)])
+def test_auxiliary_head_is_left_out_of_inference(surplus):
+    """PP-YOLOE with an auxiliary head gives boxes and counts, of a post-processing with two values or three."""
+    cls = compat._module("ppdet.modeling.architectures.ppyoloe").PPYOLOEWithAuxHead
+    head = mock.MagicMock(**{"post_process.return_value": ("boxes", "counts", *surplus)})
+    for post_process in (None, mock.MagicMock(return_value=("boxes", "counts", *surplus))):
+        model = mock.MagicMock(training=False, yolo_head=head, post_process=post_process)
+        assert cls._forward(model) == {"bbox": "boxes", "bbox_num": "counts"}
+        model.aux_head.assert_not_called()
 
 
 def test_logging_that_paddle_set_up_reaches_stderr():

@@ -20,6 +20,7 @@ from support.gradient_checks import (
 from ppdet_cam import Explainer
 from ppdet_cam.detectors.capture import capturing, watching
 from ppdet_cam.detectors.families import families
+from ppdet_cam.detectors.families.base import Source
 from ppdet_cam.errors import ScoreMismatchError
 from ppdet_cam.explaining.gradients import roi_features
 from ppdet_cam.explaining.projection import box_on_original
@@ -343,3 +344,32 @@ def test_two_explainers_in_one_process_do_not_mix(photo, detector_of):
     for one, other in zip(first.explanations, again.explanations):
         np.testing.assert_array_equal(one.heatmap, other.heatmap)
     assert len(detector_of("ssd").class_names) == 20 and detector_of("blazeface").class_names == ["face"]
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("roi", [(60.0, 50.0, 150.0, 90.0), (33.0, 21.0, 40.0, 24.0)], ids=["large", "below a cell"])
+def test_roi_cells_lie_where_ppdet_pools_them(detector_of, monkeypatch, aligned, roi):
+    """What a pooled cell sees of the feature map, by its gradient, is centred on the cell's place on the image."""
+    detector = detector_of("faster")
+    pooling = detector.model.bbox_head.roi_extractor
+    monkeypatch.setattr(pooling, "aligned", aligned)
+    # all levels alike, so that it does not matter from which the RoI is pooled
+    strides = [round(1 / scale) for scale in pooling.spatial_scale]
+    features = [paddle.zeros([1, 1, 256 // stride, 256 // stride]) for stride in strides]
+    for feature in features:
+        feature.stop_gradient = False
+    extractor = detector.extractor
+    source = Source(extractor._level(np.array(roi, np.float32)), 0, roi)
+    pooled = pooling(features, [paddle.to_tensor([roi])], paddle.to_tensor([1], dtype="int32"))
+    left, top, right, bottom = extractor.pooled_xyxy(source)
+    rows, columns = pooled.shape[2:]
+    for row, column in [(0, 0), (rows // 2, 1), (rows - 1, columns - 1)]:
+        used, stride = features[source.level], strides[source.level]
+        (seen,) = paddle.grad(pooled[0, 0, row, column], [used], retain_graph=True)
+        seen = seen.numpy()[0, 0]
+        assert seen.sum() == pytest.approx(1, abs=1e-4)
+        centres = (np.arange(seen.shape[0]) + 0.5) * stride
+        place = (seen.sum(axis=1) @ centres, seen.sum(axis=0) @ centres)
+        expected = (top + (row + 0.5) * (bottom - top) / rows, left + (column + 0.5) * (right - left) / columns)
+        assert place == pytest.approx(expected, abs=0.02)

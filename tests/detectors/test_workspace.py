@@ -48,3 +48,12 @@ def test_a_failed_build_leaves_no_setting_behind():
     with pytest.raises(ConfigError, match="ppdet cannot build SSD"):
         build_model("SSD", {**settings_of("ssd"), "SSDHead": {"nonsense": 1}})
     assert state_of_global_config() == before
+
+
+def test_key_that_this_ppdet_lacks_is_named():
+    """A config of a newer PaddleDetection fails with the key, where it stands, and which ppdet does not have it."""
+    file_settings = read_settings(ROOT / "configs/demo/ppyoloe.yml")
+    newer = merge(file_settings, {"PPYOLOEHead": {"nms": {"name": "MultiClassNMS", "made_up_key": True}}})
+    said = r"sets 'made_up_key' \(PPYOLOEHead\.nms\.made_up_key\), which ppdet .* does not have; a newer .* --ppdet"
+    with pytest.raises(ConfigError, match=said):
+        build_model("YOLOv3", newer)

@@ -206,6 +206,10 @@ class Extractor(abc.ABC):
     def candidates(self, record: NmsRecord, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
         """Returns every candidate of one image of the batch, as NMS was given it."""
 
+    def pooled_xyxy(self, source: Source) -> tuple[float, float, float, float] | None:
+        """Returns the part of the network input that a RoI's cells lie on, None where nothing is pooled."""
+        return source.roi_xyxy
+
     @abc.abstractmethod
     def source(self, watch: Watch, row: int) -> Source:
         """Returns where a candidate comes from."""

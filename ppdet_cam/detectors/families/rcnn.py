@@ -88,6 +88,23 @@ class RCNNExtractor(Extractor):
         left, top, right, bottom = (float(value) for value in roi)
         return Source(self._level(roi), 0, (left, top, right, bottom))
 
+    def pooled_xyxy(self, source: Source) -> tuple[float, float, float, float] | None:
+        """Returns the proposal, moved and enlarged as RoIAlign does.
+
+        Where it is not aligned, the proposal's corners count from the middle of the feature map's first cell instead of
+        its edge, which is half a cell further: `aligned` of paddle.vision.ops.roi_align. PaddleDetection's develop
+        branch does so whatever the config says. No RoI is smaller than a cell of the feature map.
+        """
+        extractor = self.model.bbox_head.roi_extractor
+        if source.roi_xyxy is None or not self._levels_are_known:
+            return source.roi_xyxy
+        scales = extractor.spatial_scale
+        cell = 1.0 / float(scales[source.level if len(scales) > 1 else 0])
+        shift = 0.0 if extractor.aligned else cell / 2
+        left, top, right, bottom = source.roi_xyxy
+        width, height = max(right - left, cell), max(bottom - top, cell)
+        return left + shift, top + shift, left + shift + width, top + shift + height
+
     def a_source_per_level(self, watch: Watch) -> list[Source]:
         """Returns, for each feature map that RoIs are pooled from, a RoI of the size that is pooled from it."""
         extractor = self.model.bbox_head.roi_extractor
