@@ -12,13 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import zlib  # noqa: E402, F401  (before paddle, which in 2.6.2 dies otherwise)
-
+from ppdet_cam.detectors import compat  # noqa: E402, F401  # isort: skip  (first: it imports ppdet)
 from PIL import ImageDraw  # noqa: E402
 from ppdet.core.workspace import load_config, merge_config  # noqa: E402
 from ppdet.engine import Trainer  # noqa: E402
-
-from ppdet_cam.detectors import compat  # noqa: E402, F401
 
 
 def text_size(draw: ImageDraw.ImageDraw, text: str) -> tuple[int, int]:

@@ -31,19 +31,19 @@ class Leg:
     Attributes:
         name: folder in `.venvs/`.
         python: version of the interpreter.
-        paddle: requirement.
+        packages: that are not to be the newest.
         constraints: file of pins.
     """
 
     name: str
     python: str
-    paddle: str = "paddlepaddle<3.4"
+    packages: tuple[str, ...] = ()
     constraints: str | None = None
 
 
 LEGS = (
-    Leg("py39", "3.9", "paddlepaddle==2.6.2", "tests/constraints_oldest.txt"),
-    Leg("py311", "3.11", "paddlepaddle==2.6.2"),
+    Leg("py39", "3.9", constraints="tests/constraints_oldest.txt"),
+    Leg("py311", "3.11", ("paddlepaddle==2.6.2", "numpy<2", "opencv-python-headless<4.12")),
     Leg("py312", "3.12"),
     Leg("py313", "3.13"),
 )
@@ -79,7 +79,7 @@ def install(leg: Leg, python: str) -> Path:
     if not pip[0]:
         pip = [str(own), "-m", "pip", "install", "--quiet"]
     pins = ["-c", leg.constraints] if leg.constraints else []
-    subprocess.run([*pip, *pins, leg.paddle, "-e", ".[cpu]", *TEST_PACKAGES], check=True, cwd=ROOT)
+    subprocess.run([*pip, *pins, *leg.packages, "-e", ".[cpu]", *TEST_PACKAGES], check=True, cwd=ROOT)
     subprocess.run([*pip, "--no-deps", PADDLEDET], check=True, cwd=ROOT)
     return own
 

@@ -130,7 +130,7 @@ def random_mask(
         float32 [H, W], 0 to 1.
 
     Example:
-        >>> random_mask(3, image_hw=(4, 6), cells_hw=(2, 2), keep=1.0, seed=0).min()
+        >>> float(random_mask(3, image_hw=(4, 6), cells_hw=(2, 2), keep=1.0, seed=0).min())
         1.0
     """
     random = np.random.default_rng([seed, index])

@@ -21,6 +21,7 @@ from support.runs import BLAZEFACE, PHOTO, SSD, contents
 import ppdet_cam
 from ppdet_cam import Explainer
 from ppdet_cam.commands import terminal
+from ppdet_cam.detectors.compat import PPDET
 from ppdet_cam.detectors.inner_layers import feature_layers
 from ppdet_cam.outputs.manifest import SCHEMA_VERSION
 from ppdet_cam.outputs.pictures import Output
@@ -130,6 +131,8 @@ def test_run_json_says_what_was_run(command, on_cpu):
     assert record["device"] == "cpu"
     assert record["versions"]["ppdet_cam"] == ppdet_cam.__version__
     assert {"python", "ppdet", "numpy"} <= set(record["versions"])
+    assert record["versions"]["ppdet"] == str(PPDET)
+    assert any(name.startswith("opencv-") for name in record["versions"])
     image = command.image_record()
     totals = record["totals"]
     assert totals.pop("seconds") > 0

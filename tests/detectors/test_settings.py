@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.places import ROOT
 
 from ppdet_cam.detectors.settings import Tagged, merge, parse_overrides, read_settings
 from ppdet_cam.errors import ConfigError
@@ -155,13 +156,15 @@ def test_read_settings_equals_ppdet_load_config(tmp_path: Path) -> None:
         "weights: output/child/model_final\nTestReader: {inputs_def: null}\n",
     )
     script = (
-        "import zlib, numpy, json, sys\n"  # first: paddle 2.6.2 crashes when it loads its own zlib before Python's
+        "import json, sys\nimport ppdet_cam.detectors.compat\n"  # first: it imports ppdet, on any paddle and numpy
         "from ppdet.core import workspace\n"
         "workspace.global_config.clear()\n"
         "config = dict(workspace.load_config(sys.argv[1]))\n"
         "print('\\n' + json.dumps(config, default=lambda value: '!' + type(value).__name__))\n"
     )
-    run = subprocess.run([sys.executable, "-W", "ignore", "-c", script, str(path)], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, str(path)], capture_output=True, text=True, cwd=ROOT
+    )
     assert run.returncode == 0, run.stderr
     expected = json.loads(run.stdout.splitlines()[-1])
     assert json.loads(json.dumps(read_settings(path), default=lambda tagged: tagged.tag)) == expected

@@ -179,10 +179,10 @@ def test_read_image_refuses_a_jpeg_without_its_end(size: int, missing: int, tmp_
 def test_read_image_refuses_a_jpeg_whose_end_marker_only_opencv_misses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When Pillow is content with a JPEG without an end marker, the comparison of OpenCV's decodes still tells."""
+    """When Pillow is content with a JPEG without an end marker, OpenCV's decodes still tell; OpenCV 5 makes none."""
     monkeypatch.setattr(images, "_check_whole", lambda encoded, path: "JPEG")
     (tmp_path / "cut.jpg").write_bytes(ENCODINGS["rgb.jpg"]()[:-2])
-    with pytest.raises(ImageError, match="end marker is missing"):
+    with pytest.raises(ImageError, match="end marker is missing|OpenCV cannot decode"):
         read_image(tmp_path / "cut.jpg")
 
 

@@ -105,6 +105,8 @@ class ConstructorLog:
 
 def summary(config_path: Path) -> dict[str, Json]:
     """What ppdet builds from the config file; to be called once per process."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    import ppdet_cam.detectors.compat  # noqa: F401  # isort: skip  (first: it imports ppdet, on any paddle and numpy)
     import ppdet.data  # noqa: F401  (registers the readers)
     import ppdet.modeling  # noqa: F401  (registers the models)
     from ppdet.core.workspace import create, get_registered_modules, load_config
