@@ -116,19 +116,29 @@ class PaddleSeenByModule:
         return getattr(paddle, name)
 
 
+# ppdet's modules that hand 0-D tensors to `paddle.concat`
+CONCATENATING = (
+    "ppdet.modeling.proposal_generator.rpn_head",
+    "ppdet.modeling.post_process",
+    "ppdet.modeling.heads.cascade_head",
+    "ppdet.modeling.heads.tood_head",
+)
+
+
 def concat_of_scalars(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None = None) -> paddle.Tensor:
     """Returns `paddle.concat` of tensors of which some may be 0-D; those count as one element."""
     return paddle.concat([part.reshape([1]) if part.ndim == 0 else part for part in x], axis, name)
 
 
 def _repair_concat_of_scalars() -> None:
-    """Every R-CNN on paddle >= 2.5, where indexing and `paddle.shape(x)[0]` give 0-D tensors.
+    """Every R-CNN and TOOD on paddle >= 2.5, where indexing and `paddle.shape(x)[0]` give 0-D tensors.
 
     Error: ValueError: (InvalidArgument) The axis is expected to be in range of [0, 0), but got 0
-    Where: `RPNHead._gen_proposal` and `BBoxPostProcess.get_pred` hand such tensors to `paddle.concat`.
+    Where: `RPNHead._gen_proposal`, `BBoxPostProcess.get_pred`, `CascadeHead._get_rois_from_boxes` and
+    `TOODHead._reg_grid_sample` hand such tensors to `paddle.concat`.
     Versions: paddledet 2.6.0 with paddlepaddle 2.6.2 and 3.3.1.
     """
-    for name in ("ppdet.modeling.proposal_generator.rpn_head", "ppdet.modeling.post_process"):
+    for name in CONCATENATING:
         _module(name).paddle = PaddleSeenByModule(concat=concat_of_scalars)  # type: ignore[attr-defined]
 
 

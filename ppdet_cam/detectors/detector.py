@@ -31,7 +31,15 @@ from ppdet_cam.detectors.capture import (
 from ppdet_cam.detectors.convolutions import windowed_gradients
 from ppdet_cam.detectors.device import choose_device
 from ppdet_cam.detectors.families import Extractor, families, family_name
-from ppdet_cam.detectors.families.base import KeptRow, NmsRecord, ReachedNms, Source, check_nms, recording_nms
+from ppdet_cam.detectors.families.base import (
+    KeptRow,
+    NmsRecord,
+    ReachedNms,
+    Source,
+    check_nms,
+    lowers_scores,
+    recording_nms,
+)
 from ppdet_cam.detectors.reader import geometry_of
 from ppdet_cam.detectors.weights import check_fit, fit_report, load_state_dict, resolve_weights
 from ppdet_cam.detectors.workspace import Sample, build_model, class_names, first_line, reader_operations
@@ -81,11 +89,12 @@ class NmsSettings:
 
     Attributes:
         score_threshold: candidates with a lower score are left out.
-        iou_threshold: of two boxes of a class that overlap more, the one with the higher score stays.
+        iou_threshold: of two boxes of a class that overlap more, the one with the higher score stays; None for an NMS
+            that lowers scores instead.
     """
 
     score_threshold: float
-    iou_threshold: float
+    iou_threshold: float | None
 
 
 @dataclass(frozen=True)
@@ -213,7 +222,7 @@ class Detector:
     def nms_settings(self) -> NmsSettings:
         """The numbers of the detector's NMS."""
         nms = self.extractor.nms_owner.nms  # type: ignore[attr-defined]
-        return NmsSettings(float(nms.score_threshold), float(nms.nms_threshold))
+        return NmsSettings(float(nms.score_threshold), None if lowers_scores(nms) else float(nms.nms_threshold))
 
     @property
     def name(self) -> str:
@@ -241,7 +250,10 @@ class Detector:
             watch = stack.enter_context(watching(self.extractor.watched))
             rows = self._run(inputs, frame)
         kept = self.extractor.kept_rows(record)
-        detections = tuple(self._detection(index, row) for index, row in enumerate(rows[: len(kept)]) if row[0] >= 0)
+        own = [candidate.score if record.lowers_scores else None for candidate in kept]
+        detections = tuple(
+            self._detection(index, *both) for index, both in enumerate(zip(rows, own)) if both[0][0] >= 0
+        )
         return ForwardPass(
             detections=detections,
             kept={detection.index: kept[detection.index] for detection in detections},
@@ -331,7 +343,7 @@ class Detector:
         forward = self.forward(frame, whole_image)
         with paddle.enable_grad(), capturing(per_roi) as roi_capture:
             sources = self.extractor.a_source_per_level(forward.watch)
-            scores = [self.extractor.outputs(forward.watch, [source]).logits.sum() for source in sources]
+            scores = [self.extractor.outputs(forward.watch, [source]).probabilities.sum() for source in sources]
         captured = {**forward.capture.tensors, **roi_capture.tensors}
         reached = _reached(scores, captured)
         return [
@@ -368,11 +380,11 @@ class Detector:
             )
         return rows
 
-    def _detection(self, index: int, row: np.ndarray) -> Detection:
+    def _detection(self, index: int, row: np.ndarray, score_before_nms: float | None) -> Detection:
         label = int(row[0])
         left, top, right, bottom = (float(value) for value in row[2:6])
         name = self.class_names[label] if label < len(self.class_names) else f"class {label}"
-        return Detection(index, label, name, float(row[1]), (left, top, right, bottom))
+        return Detection(index, label, name, float(row[1]), (left, top, right, bottom), score_before_nms)
 
 
 def _reached(scores: Sequence[paddle.Tensor], captured: Mapping[str, Sequence[paddle.Tensor]]) -> set[str]:
@@ -424,13 +436,17 @@ def _known_heads(architecture: str) -> list[type[Extractor]]:
 
 
 def _extractor_type(model: nn.Layer, architecture: str, known: Sequence[type[Extractor]]) -> type[Extractor]:
-    """Returns the extractor for the head that the model really has."""
-    for extractor in known:
-        head_type = type(getattr(model, extractor.head_name, None)).__name__
-        if family_name(architecture, head_type) in families.names():
-            return families.get(family_name(architecture, head_type))
+    """Returns the extractor for the head that the model really has, or for the closest known parent of its class."""
+    heads = [head for head in (getattr(model, extractor.head_name, None) for extractor in known) if head is not None]
+    for head in heads:
+        for kind in type(head).__mro__:
+            if family_name(architecture, kind.__name__) in families.names():
+                if kind is not type(head):
+                    log.info(f"{type(head).__name__} is explained as the {kind.__name__} that it derives from")
+                return families.get(family_name(architecture, kind.__name__))
+    there = ", ".join(dict.fromkeys(type(head).__name__ for head in heads)) or "NoneType"
     raise UnknownNameError(
-        f"{architecture} with head {head_type} is not supported. Supported: {', '.join(families.names())}"
+        f"{architecture} with head {there} is not supported. Supported: {', '.join(families.names())}"
     )
 
 

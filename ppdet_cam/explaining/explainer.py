@@ -23,7 +23,7 @@ from ppdet_cam.explaining.perturbation import Progress, black_box_maps, occlusio
 from ppdet_cam.explaining.projection import box_on_original
 from ppdet_cam.images.reading import frame_from_array, read_image
 from ppdet_cam.methods import Method, Needs, methods
-from ppdet_cam.questions.boxes import AskedBox, Scene, Selection, asked_box, judge
+from ppdet_cam.questions.boxes import AskedBox, Scene, Selection, asked_box, judge, own_score
 from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
 from ppdet_cam.questions.truth import TrueBox, match, missed
 from ppdet_cam.running.config import (
@@ -377,7 +377,8 @@ class Explainer:
             for box, taken in asked:
                 judgement = judge(box, scene, claimed=taken)
                 detection = judgement.detection
-                kept = None if judgement.row is None else KeptRow(judgement.row, detection.class_id, detection.score)
+                row = judgement.row
+                kept = None if row is None else KeptRow(row, detection.class_id, own_score(detection))
                 subjects.append(_Subject(detection, kept, judgement.answer))
         return subjects
 
@@ -503,7 +504,7 @@ def _mapped(
         maps.append(of_part)
     rois = [feature.roi_xyxy for feature in per_part[0] if feature.roi_xyxy is not None]
     levels = level_heatmaps(maps, original_hw=forward.geometry.original_hw, factors=factors) if keep_levels else ()
-    return _Map(*combined(maps), box_on_original(rois[0], forward.geometry) if rois else None, levels)
+    return _Map(*combined(maps), box_on_original(rois[-1], forward.geometry) if rois else None, levels)
 
 
 def _nothing(frame: Frame) -> _Map:

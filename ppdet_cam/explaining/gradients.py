@@ -99,7 +99,7 @@ def roi_features(
                     FeatureKind.ROI,
                     capture.array(path, level)[row],
                     None if gradient is None else gradient[row],
-                    roi_xyxy=source.roi_xyxy,
+                    roi_xyxy=forward.extractor.roi_seen(source, layers[path], level),
                 )
                 for (path, level), gradient in zip(places, of_part)
             ]

@@ -49,7 +49,7 @@ class RCNNExtractor(Extractor):
 
     def on_sources(self, sources: Sequence[Source]) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which the first stage proposes these RoIs on every image, and does not run."""
-        rois = _rois(sources)
+        rois = self.first_rois(sources)
         count = paddle.to_tensor([len(sources)], dtype="int32")
 
         def propose(features: Sequence[paddle.Tensor], inputs: object) -> tuple[object, ...]:
@@ -57,6 +57,10 @@ class RCNNExtractor(Extractor):
             return [rois] * images, paddle.tile(count, [images]), None
 
         return replaced_methods(self.model.rpn_head, forward=propose)
+
+    def first_rois(self, sources: Sequence[Source]) -> paddle.Tensor:
+        """Returns float32 [K, 4], what the first stage has to propose for these sources."""
+        return rois_of(sources)
 
     def proposals(self, watch: Watch) -> np.ndarray:
         """Returns float32 [R, 4], what the RPN proposed, in network input pixels."""
@@ -108,7 +112,7 @@ class RCNNExtractor(Extractor):
         features = [feature[image : image + 1] for feature in watch.inputs[head][0][0]]
         if len(sources) == 1 and self._levels_are_known:
             features = _with_graph_of_one(features, sources[0].level)
-        rois = _rois(sources)
+        rois = rois_of(sources)
         count = paddle.to_tensor([len(sources)], dtype="int32")
         with watching([head.bbox_score]) as scoring:
             (deltas, probabilities), _ = head(features, [rois], count, None)
@@ -144,7 +148,8 @@ def _with_graph_of_one(features: list[paddle.Tensor], own: int) -> list[paddle.T
     return [feature if level == own else feature.detach() for level, feature in enumerate(features)]
 
 
-def _rois(sources: Sequence[Source]) -> paddle.Tensor:
+def rois_of(sources: Sequence[Source]) -> paddle.Tensor:
+    """Returns float32 [K, 4], the sources' RoIs."""
     return paddle.to_tensor(np.array([source.roi_xyxy for source in sources], np.float32))
 
 
