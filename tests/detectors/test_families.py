@@ -348,3 +348,42 @@ def test_two_explainers_in_one_process_do_not_mix(photo, detector_of):
     for one, other in zip(first.explanations, again.explanations):
         np.testing.assert_array_equal(one.heatmap, other.heatmap)
     assert len(detector_of("ssd").class_names) == 20 and detector_of("blazeface").class_names == ["face"]
+
+
+def test_matrix_nms_records_both_scores(detector_of, photo):
+    """Where NMS lowers a score, the printed one and the candidate's own are in the detection, and the own is explained."""
+    forward, _, _ = forward_of(detector_of("ppyolo"), photo)
+    for detection in forward.detections:
+        kept = forward.kept[detection.index]
+        assert detection.score_before_nms == kept.score >= detection.score - 1e-6
+        np.testing.assert_array_equal(forward.candidates().boxes_xyxy[kept.row, 0], detection.box_xyxy)
+    assert any(detection.score_before_nms > detection.score + 1e-3 for detection in forward.detections)
+
+
+def test_subclass_of_a_known_head_is_explained_as_its_parent(detector_of, caplog):
+    """A head that a user derived from a known one has its parent's extractor, and the log says so in one line."""
+    from ppdet_cam.detectors.detector import _extractor_type
+
+    model = detector_of("gfl").model
+    known = type(model.head)
+    try:
+        model.head.__class__ = type("MyHead", (known,), {})
+        with caplog.at_level("INFO"):
+            found = _extractor_type(model, "GFL", [type(detector_of("gfl").extractor)])
+    finally:
+        model.head.__class__ = known
+    assert found is type(detector_of("gfl").extractor)
+    assert [record.message for record in caplog.records] == ["MyHead is explained as the GFLHead that it derives from"]
+
+
+def test_cascade_roi_features_lie_at_each_stages_roi(detector_of, photo):
+    """A cascade's RoI features are a map per stage, placed at the RoI of that stage; the last one is drawn."""
+    detector = detector_of("cascade")
+    forward, chosen, roi_layers = forward_of(detector, photo, [ROI_LAYER])
+    kept = forward.kept[chosen[0].index]
+    ((features,),) = roi_features(forward, roi_layers, dict.fromkeys(roi_layers), [kept], target_of(detector))
+    source = forward.extractor.source(forward.watch, kept.row)
+    assert [feature.roi_xyxy for feature in features] == list(source.stage_rois)
+    assert len(set(source.stage_rois)) == 3 and all(feature.gradients.any() for feature in features)
+    explanation = explained(detector, photo, [ROI_LAYER])[0]
+    assert explanation.box_xyxy_roi == pytest.approx(box_on_original(source.roi_xyxy, forward.geometry))
