@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,22 +44,41 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     if hasattr(detector.model, "yolo_head") and detector.model.post_process is not None:
         _seed_anchor_yolo(detector, frame, boxes=boxes)
         return
+    factors = _factor_layers(detector)
     class_layers, box_layers, softmax = _last_layers(detector)
-    for layer in [*class_layers, *box_layers]:
+    for layer in dict.fromkeys([*class_layers, *box_layers]):
         fan_in = int(np.prod(layer.weight.shape)) // _outputs(layer)
         layer.weight.set_value(random.normal(0, fan_in**-0.5, layer.weight.shape).astype(np.float32))
         layer.bias.set_value(np.zeros(layer.bias.shape, np.float32))
+    _let_stages_agree(detector.model)
     if hasattr(detector.model, "rpn_head"):  # proposals first: the second stage sees what they pick
         rpn = detector.model.rpn_head
         _standardise(detector, frame, [rpn.rpn_rois_delta], spread=BOX_SPREAD)
-    _standardise(detector, frame, box_layers, spread=BOX_SPREAD)
+    if factors:
+        _standardise(detector, frame, [*class_layers, *factors], spread=SIGMOID_SPREAD)
+        _standardise(detector, frame, [layer for layer in box_layers if layer not in factors], spread=BOX_SPREAD)
+        if hasattr(detector.model, "fcos_head"):  # a distance below zero counts as zero
+            bias = detector.model.fcos_head.fcos_head_reg.bias
+            bias.set_value(bias.numpy() + 2.0)
+        # where one layer gives box and objectness, the objectness is the last number
+        changed = [(layer, slice(None)) for layer in class_layers] + [(layer, slice(-1, None)) for layer in factors]
+        _lift(detector, frame, changed, boxes=boxes)
+        return
+    _standardise(detector, frame, [layer for layer in box_layers if layer not in class_layers], spread=BOX_SPREAD)
     logits = _standardise(detector, frame, class_layers, spread=SOFTMAX_SPREAD if softmax else SIGMOID_SPREAD)
+    if hasattr(getattr(detector.model, "bbox_head", None), "bbox_score_list"):  # a mean over several softmaxes
+        _lift(detector, frame, [(layer, slice(None, -1)) for layer in class_layers], boxes=boxes)
+        return
     if softmax:
         _set_background(class_layers, logits, detector, boxes)
         return
-    highest = np.sort(np.concatenate([values.ravel() for values in logits]))[::-1]
+    classes = len(detector.class_names)  # one layer may give logits, and the boxes behind them
+    own = slice(0, classes) if box_layers == class_layers else slice(None)
+    highest = np.sort(np.concatenate([values[:, own].ravel() for values in logits]))[::-1]
     for layer in class_layers:
-        layer.bias.set_value(layer.bias.numpy() - np.float32(highest[boxes] - 0.01))
+        bias = layer.bias.numpy()
+        bias[own] -= np.float32(highest[boxes] - 0.01)
+        layer.bias.set_value(bias)
 
 
 def _fill(model: nn.Layer, random: np.random.Generator) -> None:
@@ -69,6 +89,18 @@ def _fill(model: nn.Layer, random: np.random.Generator) -> None:
             layer.weight.set_value(random.normal(0, (1.5 / fan_in) ** 0.5, layer.weight.shape).astype(np.float32))
 
 
+def _let_stages_agree(model: nn.Layer) -> None:
+    """Makes a cascade's later stages much like its first: the score is their mean, low where they differ."""
+    head = getattr(model, "bbox_head", None)
+    if not hasattr(head, "bbox_score_list"):
+        return
+    for stages in (head.head.head_list, head.bbox_score_list):
+        first = dict(stages[0].named_parameters())
+        for later in stages[1:]:
+            for name, own in later.named_parameters():
+                own.set_value(first[name].numpy() + 0.15 * own.numpy())
+
+
 def _outputs(layer: nn.Layer) -> int:
     return int(layer.weight.shape[0] if isinstance(layer, nn.Conv2D) else layer.weight.shape[1])
 
@@ -77,13 +109,68 @@ def _last_layers(detector: Detector) -> tuple[list[nn.Layer], list[nn.Layer], bo
     """Returns (layers that give class logits, layers that give box offsets, whether scores are a softmax)."""
     model = detector.model
     if hasattr(model, "bbox_head"):
-        return [model.bbox_head.bbox_score], [model.bbox_head.bbox_delta], True
+        head = model.bbox_head
+        if hasattr(head, "bbox_score_list"):
+            return list(head.bbox_score_list), list(head.bbox_delta_list), True
+        return [head.bbox_score], [head.bbox_delta], True
     if hasattr(model, "yolo_head"):
         return list(model.yolo_head.pred_cls), list(model.yolo_head.pred_reg), False
+    if hasattr(model, "fcos_head"):
+        return [model.fcos_head.fcos_head_cls], [model.fcos_head.fcos_head_reg], False
     if hasattr(model, "head"):
-        return [model.head.retina_cls], [model.head.retina_reg], False
+        return (*_dense_layers(model.head), False)
     head = model.ssd_head if hasattr(model, "ssd_head") else model.blaze_head
     return list(head.score_convs), list(head.box_convs), True
+
+
+def _dense_layers(head: nn.Layer) -> tuple[list[nn.Layer], list[nn.Layer]]:
+    """Returns the layers that give class logits and box offsets, by the names that ppdet has for them."""
+    if hasattr(head, "head_cls_list"):  # PicoDet; without layers for the boxes, the classes' give them too
+        return list(head.head_cls_list), list(head.head_reg_list) or list(head.head_cls_list)
+    if hasattr(head, "conv_cls"):  # YOLOX
+        return [layers[-1] for layers in head.conv_cls], [layers[-1] for layers in head.conv_reg]
+    pairs = (("retina_cls", "retina_reg"), ("gfl_head_cls", "gfl_head_reg"), ("tood_cls", "tood_reg"))
+    classes, boxes = next(
+        pair for pair in (*pairs, ("cls_score", "bbox_pred")) if getattr(head, pair[0], None) is not None
+    )
+    return [getattr(head, classes)], [getattr(head, boxes)]
+
+
+def _factor_layers(detector: Detector) -> list[nn.Layer]:
+    """Returns the layers of what class probabilities are multiplied with: objectness, centre-ness, alignment."""
+    model = detector.model
+    if hasattr(model, "fcos_head"):
+        return [model.fcos_head.fcos_head_centerness]
+    head = getattr(model, "head", None)
+    if hasattr(head, "conv_reg"):
+        return [layers[-1] for layers in head.conv_reg]
+    if hasattr(head, "cls_align"):
+        return [layer.bn2 for layer in head.cls_align]
+    names = ("cls_prob_conv2", "object_pred")
+    return [getattr(head, name) for name in names if hasattr(head, name)]
+
+
+def _lift(
+    detector: Detector, frame: Frame, changed: Sequence[tuple[nn.Layer, slice | np.ndarray]], *, boxes: int
+) -> None:
+    """Raises these parts of layers' biases by one number, until about `boxes` candidates score above 0.5."""
+    inputs, geometry = detector.prepare(frame)
+    before = [(layer, part, layer.bias.numpy()) for layer, part in changed]
+
+    def score_of_rank(raised: float) -> float:
+        for layer, part, bias in before:
+            lifted = bias.copy()
+            lifted[part] += np.float32(raised)
+            layer.bias.set_value(lifted)
+        _, record = detector.replay(inputs, frame)
+        scores = detector.extractor.candidates(record, geometry).scores
+        return float(np.sort(scores.ravel())[::-1][boxes])
+
+    low, high = -12.0, 12.0
+    for _ in range(16):
+        middle = (low + high) / 2
+        low, high = (middle, high) if score_of_rank(middle) < 0.499 else (low, middle)
+    score_of_rank(low)
 
 
 def _standardise(detector: Detector, frame: Frame, layers: list[nn.Layer], *, spread: float) -> list[np.ndarray]:
@@ -98,10 +185,10 @@ def _standardise(detector: Detector, frame: Frame, layers: list[nn.Layer], *, sp
         hook.remove()
     outputs = []
     for index, layer in enumerate(layers):
-        rows = np.concatenate(seen[index])
+        rows = np.concatenate(seen[index])  # of all calls: some heads run one layer on every level
         mean, deviation = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-6)
         factor = (spread / deviation).astype(np.float32)
-        shape = [-1, 1, 1, 1] if isinstance(layer, nn.Conv2D) else [1, -1]
+        shape = {nn.Conv2D: [-1, 1, 1, 1], nn.BatchNorm2D: [-1]}.get(type(layer), [1, -1])
         layer.weight.set_value(layer.weight.numpy() * factor.reshape(shape))
         layer.bias.set_value((layer.bias.numpy() - mean) * factor)
         outputs.append((rows - mean) * factor)
@@ -110,25 +197,12 @@ def _standardise(detector: Detector, frame: Frame, layers: list[nn.Layer], *, sp
 
 def _seed_anchor_yolo(detector: Detector, frame: Frame, *, boxes: int) -> None:
     """Does the same where one layer gives box, objectness and classes, and the score is a product."""
-    head = detector.model.yolo_head
+    head, classes = detector.model.yolo_head, len(detector.class_names)
     layers = list(head.yolo_outputs)
-    outputs = _standardise(detector, frame, layers, spread=SIGMOID_SPREAD)
-    per_anchor = [values.reshape(-1, 5 + len(detector.class_names)) for values in outputs]
-    objectness = np.concatenate([values[:, 4:5] for values in per_anchor])
-    classes = np.concatenate([values[:, 5:] for values in per_anchor])
-
-    def score_of_rank(bias: float) -> float:
-        products = 1 / (1 + np.exp(-objectness - bias)) / (1 + np.exp(-classes - bias))
-        return float(np.sort(products.ravel())[::-1][boxes])
-
-    low, high = -20.0, 20.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if score_of_rank(middle) < 0.499 else (low, middle)
-    for layer in layers:
-        bias = layer.bias.numpy().reshape(-1, 5 + len(detector.class_names))
-        bias[:, 4:] += np.float32(low)
-        layer.bias.set_value(bias.reshape(-1))
+    _standardise(detector, frame, layers, spread=SIGMOID_SPREAD)
+    anchors = len(head.anchors[0])
+    numbers = np.arange(anchors * (5 + classes)).reshape(anchors, -1) + (anchors if head.iou_aware else 0)
+    _lift(detector, frame, [(layer, numbers[:, 4:].ravel()) for layer in layers], boxes=boxes)
 
 
 def _rows(output: np.ndarray) -> np.ndarray:

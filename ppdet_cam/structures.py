@@ -45,6 +45,8 @@ class Detection:
         class_name: its name.
         score: the class score, 0 to 1.
         box_xyxy: left, top, right, bottom in original pixels, not clipped beyond what the detector does.
+        score_before_nms: the candidate's own score, where the detector's NMS lowers the scores that it prints; it is
+            what is explained. None where both are the same.
     """
 
     index: int
@@ -52,6 +54,7 @@ class Detection:
     class_name: str
     score: float
     box_xyxy: tuple[float, float, float, float]
+    score_before_nms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Quantity(enum.Enum):
     BOXES = "box"
     OBJECTNESS = "objectness"
     QUALITY = "quality (IoU)"
+    CENTERNESS = "centre-ness"
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class HeadOutputs:
         boxes_xyxy: [K, classes or 1, 4], network input pixels; None where not asked for.
         objectness: [K], 0 to 1; None where the head has none.
         quality: [K], the predicted IoU with the object, 0 to 1; None where the head has none.
+        centerness: [K], how close the candidate lies to its object's middle, 0 to 1; None where the head has none.
     """
 
     probabilities: np.ndarray
@@ -98,6 +103,7 @@ class HeadOutputs:
     boxes_xyxy: np.ndarray | None = None
     objectness: np.ndarray | None = None
     quality: np.ndarray | None = None
+    centerness: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

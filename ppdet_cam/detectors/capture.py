@@ -214,8 +214,8 @@ def watching(layers: Sequence[nn.Layer]) -> Iterator[Watch]:
 
 
 @contextlib.contextmanager
-def replaced_methods(instance: object, **methods: Callable[..., object]) -> Iterator[None]:
-    """Gives one object other methods while the context lasts, and puts back what it had."""
+def replaced_methods(instance: object, **methods: object) -> Iterator[None]:
+    """Gives one object other methods, or other values, while the context lasts, and puts back what it had."""
     own = instance.__dict__
     before = {name: own[name] for name in methods if name in own}
     own.update(methods)

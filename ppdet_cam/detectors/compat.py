@@ -107,6 +107,15 @@ class PaddleSeenByModule:
         return getattr(paddle, name)
 
 
+# ppdet's modules that count in tensors
+COUNTING = (
+    "ppdet.modeling.proposal_generator.rpn_head",
+    "ppdet.modeling.post_process",
+    "ppdet.modeling.heads.cascade_head",
+    "ppdet.modeling.heads.tood_head",
+)
+
+
 def concat_of_scalars(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None = None) -> paddle.Tensor:
     """Returns `paddle.concat` of tensors of which some may be 0-D; those count as one element."""
     return paddle.concat([part.reshape([1]) if part.ndim == 0 else part for part in x], axis, name)
@@ -128,10 +137,11 @@ def expand_to_scalars(x: paddle.Tensor, shape: object, name: str | None = None) 
 
 
 def _repair_scalars() -> None:
-    """Every R-CNN: what paddle and numpy take for a number has changed twice.
+    """Every R-CNN and TOOD: what paddle and numpy take for a number has changed twice.
 
     Error: ValueError: (InvalidArgument) The axis is expected to be in range of [0, 0), but got 0
-    Where: `RPNHead._gen_proposal` and `BBoxPostProcess.get_pred` hand 0-D tensors to `paddle.concat`.
+    Where: `RPNHead._gen_proposal`, `BBoxPostProcess.get_pred`, `CascadeHead._get_rois_from_boxes` and
+    `TOODHead._reg_grid_sample` hand 0-D tensors to `paddle.concat`.
     Versions: paddle >= 2.5, where indexing and `paddle.shape(x)[0]` give them; ppdet 2.6.0 to develop.
 
     Error: TypeError: only 0-dimensional arrays can be converted to Python scalars
@@ -140,12 +150,10 @@ def _repair_scalars() -> None:
     Where: `BBoxPostProcess.get_pred`, lengths `bbox_num[i:i + 1]` of `paddle.expand`; ppdet 2.7.0 and develop.
     Versions: numpy >= 2.4.
     """
-    rpn_head = _module("ppdet.modeling.proposal_generator.rpn_head")
-    rpn_head.paddle = PaddleSeenByModule(concat=concat_of_scalars, slice=slice_to_scalar)  # type: ignore[attr-defined]
-    post_process = _module("ppdet.modeling.post_process")
-    post_process.paddle = PaddleSeenByModule(  # type: ignore[attr-defined]
-        concat=concat_of_scalars, expand=expand_to_scalars
-    )
+    for name in COUNTING:
+        _module(name).paddle = PaddleSeenByModule(  # type: ignore[attr-defined]
+            concat=concat_of_scalars, slice=slice_to_scalar, expand=expand_to_scalars
+        )
 
 
 def _repair_auxiliary_head() -> None:

@@ -26,7 +26,7 @@ from ppdet_cam.detectors.capture import (
 )
 from ppdet_cam.detectors.convolutions import windowed_gradients
 from ppdet_cam.detectors.families import Extractor, family_name
-from ppdet_cam.detectors.families.base import KeptRow, NmsRecord, ReachedNms, Source, recording_nms
+from ppdet_cam.detectors.families.base import KeptRow, NmsRecord, ReachedNms, Source, lowers_scores, recording_nms
 from ppdet_cam.detectors.loading import load_into
 from ppdet_cam.detectors.preprocessing import Preprocessing
 from ppdet_cam.detectors.workspace import first_line
@@ -71,11 +71,12 @@ class NmsSettings:
 
     Attributes:
         score_threshold: candidates with a lower score are left out.
-        iou_threshold: of two boxes of a class that overlap more, the one with the higher score stays.
+        iou_threshold: of two boxes of a class that overlap more, the one with the higher score stays; None for an NMS
+            that lowers scores instead.
     """
 
     score_threshold: float
-    iou_threshold: float
+    iou_threshold: float | None
 
 
 class Detector:
@@ -136,7 +137,7 @@ class Detector:
     def nms_settings(self) -> NmsSettings:
         """The numbers of the detector's NMS."""
         nms = self.extractor.nms_owner.nms  # type: ignore[attr-defined]
-        return NmsSettings(float(nms.score_threshold), float(nms.nms_threshold))
+        return NmsSettings(float(nms.score_threshold), None if lowers_scores(nms) else float(nms.nms_threshold))
 
     @property
     def name(self) -> str:
@@ -164,7 +165,10 @@ class Detector:
             watch = stack.enter_context(watching(self.extractor.watched))
             rows = self._run(inputs, frame)
         kept = self.extractor.kept_rows(record)
-        detections = tuple(self._detection(index, row) for index, row in enumerate(rows[: len(kept)]) if row[0] >= 0)
+        own = [candidate.score if record.lowers_scores else None for candidate in kept]
+        detections = tuple(
+            self._detection(index, row, score) for index, (row, score) in enumerate(zip(rows, own)) if row[0] >= 0
+        )
         return ForwardPass(
             detections=detections,
             kept={detection.index: kept[detection.index] for detection in detections},
@@ -228,8 +232,8 @@ class Detector:
             )
         return rows
 
-    def _detection(self, index: int, row: np.ndarray) -> Detection:
+    def _detection(self, index: int, row: np.ndarray, score_before_nms: float | None) -> Detection:
         label = int(row[0])
         left, top, right, bottom = (float(value) for value in row[2:6])
         name = self.class_names[label] if label < len(self.class_names) else f"class {label}"
-        return Detection(index, label, name, float(row[1]), (left, top, right, bottom))
+        return Detection(index, label, name, float(row[1]), (left, top, right, bottom), score_before_nms)

@@ -49,7 +49,7 @@ def feature_layers(detector: Detector, frame: Frame) -> list[FeatureLayer]:
     forward = detector.forward(frame, whole_image)
     with paddle.enable_grad(), capturing(per_roi) as roi_capture:
         sources = detector.extractor.a_source_per_level(forward.watch)
-        scores = [detector.extractor.outputs(forward.watch, [source]).logits.sum() for source in sources]
+        scores = [detector.extractor.outputs(forward.watch, [source]).probabilities.sum() for source in sources]
     captured = {**forward.capture.tensors, **roi_capture.tensors}
     reached = _reached(scores, captured)
     return [

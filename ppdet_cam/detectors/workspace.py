@@ -6,7 +6,8 @@ import contextlib
 import copy
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FunctionType
 from typing import Any
 
 from ppdet_cam.detectors import compat  # noqa: F401  (first: repairs ppdet, and loads what paddle needs loaded before it)
@@ -114,11 +115,29 @@ def isolated_workspace() -> Iterator[None]:
     """Puts ppdet's one global config back afterwards, so that no setting leaks into the next model."""
     config = ppdet_workspace.global_config
     before = {name: _copied_section(value) for name, value in config.items()}
+    defaults = [(function, _copied_defaults(function)) for function in _constructors(config.values())]
     try:
         yield
     finally:
         config.clear()
         config.update(before)
+        for function, given in defaults:
+            function.__defaults__ = given
+
+
+def _constructors(sections: Iterable[object]) -> list[FunctionType]:
+    """Returns the `__init__` of every registered class."""
+    classes = [getattr(one.pymodule, one.name, None) for one in sections if isinstance(one, SchemaDict)]
+    found = [getattr(kind, "__init__", None) for kind in classes]
+    return [function for function in found if isinstance(function, FunctionType)]
+
+
+def _copied_defaults(function: FunctionType) -> tuple[object, ...] | None:
+    """Returns a function's defaults with lists and dicts copied: LCPAN's constructor appends to one of its own."""
+    given = function.__defaults__
+    if given is None:
+        return None
+    return tuple(copy.deepcopy(value) if isinstance(value, (dict, list)) else value for value in given)
 
 
 def _copied_section(value: object) -> object:

@@ -200,7 +200,7 @@ def _mapped(
         maps.append(of_part)
     rois = [feature.roi_xyxy for feature in per_part[0] if feature.roi_xyxy is not None]
     levels = level_heatmaps(maps, original_hw=forward.geometry.original_hw, factors=factors) if keep_levels else ()
-    return BoxMap(*combined(maps), box_on_original(rois[0], forward.geometry) if rois else None, levels)
+    return BoxMap(*combined(maps), box_on_original(rois[-1], forward.geometry) if rois else None, levels)
 
 
 def _nothing(frame: Frame) -> BoxMap:

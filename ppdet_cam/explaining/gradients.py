@@ -91,6 +91,7 @@ def roi_features(
     tensors = [capture.feature_maps(path)[level] for path, level in places]
     gradients = [_gradients(number, tensors) for number in numbers]
     for row, source in enumerate(sources):
+        seen = [forward.extractor.roi_seen(source, layers[path], level) for path, level in places]
         yield [
             [
                 FeatureMap(
@@ -99,10 +100,10 @@ def roi_features(
                     FeatureKind.ROI,
                     capture.array(path, level)[row],
                     None if gradient is None else gradient[row],
-                    roi_xyxy=source.roi_xyxy,
-                    pooled_xyxy=forward.extractor.pooled_xyxy(source),
+                    roi_xyxy=roi,
+                    pooled_xyxy=None if roi is None else forward.extractor.pooled_xyxy(roi),
                 )
-                for (path, level), gradient in zip(places, of_part)
+                for (path, level), gradient, roi in zip(places, of_part, seen)
             ]
             for of_part in gradients
         ]

@@ -10,7 +10,7 @@ import numpy as np
 from ppdet_cam.detectors.detector import Detector, ForwardPass
 from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.explaining.projection import box_on_original
-from ppdet_cam.questions.boxes import Scene, judge
+from ppdet_cam.questions.boxes import Scene, judge, own_score
 from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.truth import TrueBox, match, missed
 from ppdet_cam.structures import Answer, Detection
@@ -49,7 +49,8 @@ def subjects_of(
         for box, taken in asked:
             judgement = judge(box, scene, claimed=taken)
             detection = judgement.detection
-            kept = None if judgement.row is None else KeptRow(judgement.row, detection.class_id, detection.score)
+            row = judgement.row
+            kept = None if row is None else KeptRow(row, detection.class_id, own_score(detection))
             subjects.append(Subject(detection, kept, judgement.answer))
     return subjects
 

@@ -70,6 +70,8 @@ def box_record(
         "status": explanation.status.name.lower(),
         "energy_in_box": energy_in_box,
     }
+    if detection.score_before_nms is not None:
+        record["score_before_nms"] = detection.score_before_nms
     if explanation.status is not MapStatus.OK:
         record["reason"] = explanation.status.value
     if explanation.box_xyxy_roi is not None:

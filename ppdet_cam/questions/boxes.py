@@ -180,7 +180,7 @@ class Scene:
         class_names: by class id.
         draw_threshold: detections with a lower score are not shown.
         nms_score_threshold: candidates with a lower score never reach NMS.
-        nms_iou: of two boxes of a class that overlap more, NMS keeps one.
+        nms_iou: of two boxes of a class that overlap more, NMS keeps one; None for an NMS that lowers scores instead.
         proposals_xyxy: float [R, 4], what the first of two stages proposed, original pixels; None for one stage.
     """
 
@@ -190,7 +190,7 @@ class Scene:
     class_names: Sequence[str]
     draw_threshold: float
     nms_score_threshold: float
-    nms_iou: float
+    nms_iou: float | None
     proposals_xyxy: np.ndarray | None = None
 
     @property
@@ -256,13 +256,16 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
             words += f" (at most {highest:.3f} among the candidates there)"
         words += _first_stage(asked, scene) + _others_there(asked, scene, class_id, claimed)
         return _judgement(asked, scene, class_id, Verdict.LOW_SCORE, words, overlap, int(row), candidate, None)
-    winner, between = _suppressor(candidate, scene)
+    winner, between = _suppressor(candidate, int(row), scene)
     of_candidate = f"its candidate ({name} {candidate.score:.3f}, IoU {overlap:.2f})"
     if winner is None:
         words = f"left out by NMS's limits (nms_top_k, keep_top_k): nothing that was kept suppresses {of_candidate}"
         return _judgement(asked, scene, class_id, Verdict.LIMITED, words, overlap, int(row), candidate, None)
-    words = f"suppressed by NMS: detection {_named(winner)} overlaps {of_candidate} by {between:.2f}"
-    words += f", more than the {scene.nms_iou:g} that NMS allows"
+    words = f"suppressed by NMS: detection {_named(winner)} overlaps {of_candidate} by {between:.2f}, "
+    if scene.nms_iou is None:
+        words += f"for which NMS lowers its score below {scene.draw_threshold:g}"
+    else:
+        words += f"more than the {scene.nms_iou:g} that NMS allows"
     return _judgement(asked, scene, class_id, Verdict.SUPPRESSED, words, overlap, int(row), candidate, winner.index)
 
 
@@ -313,15 +316,24 @@ def _per_candidate(candidates: Candidates, class_id: int | None) -> tuple[np.nda
     return candidates.boxes_xyxy[rows, columns], candidates.scores[rows, class_ids], class_ids
 
 
-def _suppressor(candidate: Detection, scene: Scene) -> tuple[Detection | None, float]:
+def _suppressor(candidate: Detection, row: int, scene: Scene) -> tuple[Detection | None, float]:
     """Returns the kept detection of the same class that overlaps the candidate most, above NMS's limit, and its IoU."""
-    rivals = [d for d in scene.detections if d.class_id == candidate.class_id and d.score >= candidate.score]
+    rivals = [
+        d
+        for d in scene.detections
+        if d.class_id == candidate.class_id and own_score(d) >= candidate.score and scene.rows[d.index] != row
+    ]
     boxes, _, _ = _per_candidate(scene.candidates, candidate.class_id)  # as NMS saw them, not clipped to the image
     overlaps = iou(candidate.box_xyxy, boxes[[scene.rows[d.index] for d in rivals]])
-    if not rivals or overlaps.max() <= scene.nms_iou:
+    if not rivals or overlaps.max() <= (scene.nms_iou or 0.0):
         return None, 0.0
     best = int(overlaps.argmax())
     return rivals[best], float(overlaps[best])
+
+
+def own_score(detection: Detection) -> float:
+    """Returns a detection's score as its head gave it, before NMS."""
+    return detection.score if detection.score_before_nms is None else detection.score_before_nms
 
 
 def _first_stage(asked: AskedBox, scene: Scene) -> str:

@@ -135,6 +135,11 @@ def _quality(outputs: HeadOutputs, row: int, class_id: int) -> np.ndarray:
     return outputs.quality[row]
 
 
+def _centerness(outputs: HeadOutputs, row: int, class_id: int) -> np.ndarray:
+    assert outputs.centerness is not None  # parse_target has asked the head
+    return outputs.centerness[row]
+
+
 def _side(position: int) -> Read:
     """Returns how far one side lies outwards, in network input pixels: up to a constant, its distance from any
     point within the box. So the map shows what pushes the side out."""
@@ -206,6 +211,12 @@ for _name, _kind in {
     ),
     "iou": TargetKind(
         "iou", "the IoU that the head predicts for the box", Quantity.QUALITY, _without_argument("iou", _quality)
+    ),
+    "centerness": TargetKind(
+        "centerness",
+        "that the candidate lies in its object's middle",
+        Quantity.CENTERNESS,
+        _without_argument("centerness", _centerness),
     ),
     "box": TargetKind(
         f"box[:{'|'.join(SIDES)}]",

@@ -137,6 +137,8 @@ def mask_note(style: RenderStyle) -> list[str]:
 
 def _notes(explanation: Explanation, style: RenderStyle, highest: float | None) -> list[str]:
     found = []
+    if explanation.detection.score_before_nms is not None:
+        found.append(f"score before NMS, which is explained: {explanation.detection.score_before_nms:.3f}")
     if explanation.box_xyxy_roi is not None:
         found.append(PROPOSAL_LEGEND)
     height, width = explanation.heatmap.shape

@@ -215,6 +215,8 @@ def box_values(box: Box, link: Callable[[str], str]) -> dict[str, object]:
         "role": box.role.value,
         "files": urls(box.files, link),
     }
+    if box.detection.score_before_nms is not None:
+        values["scoreBeforeNms"] = rounded(box.detection.score_before_nms, 6)
     if box.roi_xyxy is not None:
         values["roi"] = _corners(box.roi_xyxy)
     if box.answer is not None:

@@ -298,6 +298,7 @@ def _box(value: object, false_positives: tuple[int, ...]) -> Box:
         class_name=_take(record, "class_name", _text),
         score=_take(record, "score", _number),
         box_xyxy=_take(record, "box_xyxy", _corners),
+        score_before_nms=_take(record, "score_before_nms", _optional(_number), None),
     )
     status = _take(record, "status", _member(MapStatus))
     answer = _take(record, "answer", _optional(_answer), None)

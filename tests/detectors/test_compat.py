@@ -24,7 +24,7 @@ def test_paddle_still_refuses_to_concatenate_scalars():
         paddle.concat([paddle.to_tensor(1), paddle.to_tensor(2)])
 
 
-@pytest.mark.parametrize("name", ["ppdet.modeling.proposal_generator.rpn_head", "ppdet.modeling.post_process"])
+@pytest.mark.parametrize("name", compat.COUNTING)
 def test_repaired_modules_concatenate_scalars(name):
     """What the repaired ppdet modules call `paddle.concat` takes 0-D tensors, and all else is paddle's own."""
     seen = compat._module(name).paddle

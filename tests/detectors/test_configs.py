@@ -1,7 +1,7 @@
 """The project's configs build what PaddleDetection 2.6.0's configs of the same names build.
 
 The expected table was made once, in the root of PaddleDetection at tag v2.6.0, with ppdet 2.6.0 and paddle 3.3.1:
-`python .../tests/reference/ppdet_summary.py configs/... > ppdet_2_6_0.json`, with the six configs in its keys.
+`python .../tests/reference/ppdet_summary.py configs/... > ppdet_2_6_0.json`, with the configs in its keys.
 """
 
 from __future__ import annotations
@@ -21,6 +21,14 @@ OFFICIAL_WEIGHTS = {
     "configs/faster_rcnn/faster_rcnn_r50_vd_fpn_2x_coco.yml": "https://paddledet.bj.bcebos.com/models/faster_rcnn_r50_vd_fpn_2x_coco.pdparams",
     "configs/mask_rcnn/mask_rcnn_r50_vd_fpn_2x_coco.yml": "https://paddledet.bj.bcebos.com/models/mask_rcnn_r50_vd_fpn_2x_coco.pdparams",
     "configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml": "https://paddledet.bj.bcebos.com/models/ppyoloe_crn_l_300e_coco.pdparams",
+    "configs/picodet/picodet_xs_320_coco_lcnet.yml": "https://paddledet.bj.bcebos.com/models/picodet_xs_320_coco_lcnet.pdparams",
+    "configs/yolox/yolox_nano_300e_coco.yml": "https://paddledet.bj.bcebos.com/models/yolox_nano_300e_coco.pdparams",
+    "configs/gfl/gfl_r50_fpn_1x_coco.yml": "https://paddledet.bj.bcebos.com/models/gfl_r50_fpn_1x_coco.pdparams",
+    "configs/fcos/fcos_r50_fpn_1x_coco.yml": "https://paddledet.bj.bcebos.com/models/fcos_r50_fpn_1x_coco.pdparams",
+    "configs/tood/tood_r50_fpn_1x_coco.yml": "https://paddledet.bj.bcebos.com/models/tood_r50_fpn_1x_coco.pdparams",
+    "configs/yolof/yolof_r50_c5_1x_coco.yml": "https://paddledet.bj.bcebos.com/models/yolof_r50_c5_1x_coco.pdparams",
+    "configs/cascade_rcnn/cascade_rcnn_r50_fpn_1x_coco.yml": "https://paddledet.bj.bcebos.com/models/cascade_rcnn_r50_fpn_1x_coco.pdparams",
+    "configs/ppyolo/ppyolov2_r50vd_dcn_365e_coco.yml": "https://paddledet.bj.bcebos.com/models/ppyolov2_r50vd_dcn_365e_coco.pdparams",
     "configs/retinanet/retinanet_r50_fpn_2x_coco.yml": "https://bj.bcebos.com/v1/paddledet/models/retinanet_r50_fpn_2x_coco.pdparams",
     "configs/ssd/ssd_mobilenet_v1_300_120e_voc.yml": "https://paddledet.bj.bcebos.com/models/ssd_mobilenet_v1_300_120e_voc.pdparams",
 }

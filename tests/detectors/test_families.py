@@ -24,6 +24,7 @@ from ppdet_cam.detectors.families.base import Source
 from ppdet_cam.errors import ScoreMismatchError
 from ppdet_cam.explaining.gradients import roi_features
 from ppdet_cam.explaining.projection import box_on_original
+from ppdet_cam.questions.boxes import own_score
 from ppdet_cam.structures import MapStatus
 
 ROI_LAYER = "model.bbox_head.roi_extractor"
@@ -33,11 +34,12 @@ def explained(detector, photo, layers):
     return Explainer(detector, layers=layers, draw_threshold=THRESHOLD)(photo)
 
 
-def test_registered_architectures_are_tested():
+def test_registered_architectures_are_tested(detector_of):
     """Every registered extractor is exercised by one of the families here."""
     from support.families import FAMILIES
 
-    assert len({families.get(name) for name in families.names()}) == len(FAMILIES)
+    registered = {families.get(name) for name in families.names()}
+    assert {type(detector_of(name).extractor) for name in FAMILIES} == registered
 
 
 @pytest.mark.smoke
@@ -58,6 +60,8 @@ def test_detections_equal_plain_inference(detector, photo):
 def test_target_score_equals_printed_score(detector, photo):
     """The scalar that is differentiated is each detection's own printed score, for every box of the output.
 
+    Where NMS lowers the printed score, it is the candidate's own.
+
     An R-CNN's is computed again from one RoI: the sums of its matrix products are rounded otherwise, and the seeded
     heads, whose logits are small differences of large features, show it more than trained ones.
     """
@@ -65,10 +69,10 @@ def test_target_score_equals_printed_score(detector, photo):
     target = target_of(detector)
     for detection in forward.detections:
         kept = forward.kept[detection.index]
-        assert (kept.class_id, kept.score) == (detection.class_id, detection.score)
+        assert (kept.class_id, kept.score) == (detection.class_id, own_score(detection))
         source = forward.extractor.source(forward.watch, kept.row)
         outputs = forward.extractor.outputs(forward.watch, [source])
-        assert float(target.parts[0](outputs, 0, kept.class_id)) == pytest.approx(detection.score, abs=5e-5)
+        assert float(target.parts[0](outputs, 0, kept.class_id)) == pytest.approx(kept.score, abs=5e-5)
 
 
 def test_score_that_is_not_the_printed_one_is_refused(detector, photo):
@@ -120,12 +124,13 @@ def test_first_frozen_stage_takes_part(detector_of, photo):
 def snapshot(detector):
     """Everything about a model that explaining could change, but for what any plain run changes as well.
 
-    That is ppdet's `inputs`, and paddle's own note `_built` that a layer has run (paddle 2.6 makes it with hooks only).
+    That is ppdet's `inputs` and a cascade's `refined_rois`, and paddle's own note `_built` that a layer has run
+    (paddle 2.6 makes it with hooks only).
     """
     model = detector.model
     layers = [model, *model.sublayers()]
     attributes = [
-        {name: id(value) for name, value in layer.__dict__.items() if name not in ("inputs", "_built")}
+        {name: id(value) for name, value in layer.__dict__.items() if name not in ("inputs", "refined_rois", "_built")}
         for layer in layers
     ]
     hooks = [(len(layer._forward_pre_hooks), len(layer._forward_post_hooks)) for layer in layers]
@@ -362,7 +367,7 @@ def test_roi_cells_lie_where_ppdet_pools_them(detector_of, monkeypatch, aligned,
     extractor = detector.extractor
     source = Source(extractor._level(np.array(roi, np.float32)), 0, roi)
     pooled = pooling(features, [paddle.to_tensor([roi])], paddle.to_tensor([1], dtype="int32"))
-    left, top, right, bottom = extractor.pooled_xyxy(source)
+    left, top, right, bottom = extractor.pooled_xyxy(roi)
     rows, columns = pooled.shape[2:]
     for row, column in [(0, 0), (rows // 2, 1), (rows - 1, columns - 1)]:
         used, stride = features[source.level], strides[source.level]
@@ -373,3 +378,42 @@ def test_roi_cells_lie_where_ppdet_pools_them(detector_of, monkeypatch, aligned,
         place = (seen.sum(axis=1) @ centres, seen.sum(axis=0) @ centres)
         expected = (top + (row + 0.5) * (bottom - top) / rows, left + (column + 0.5) * (right - left) / columns)
         assert place == pytest.approx(expected, abs=0.02)
+
+
+def test_matrix_nms_records_both_scores(detector_of, photo):
+    """Where NMS lowers a score, the detection has the printed one and the candidate's own, which is explained."""
+    forward, _, _ = forward_of(detector_of("ppyolo"), photo)
+    for detection in forward.detections:
+        kept = forward.kept[detection.index]
+        assert detection.score_before_nms == kept.score >= detection.score - 1e-6
+        np.testing.assert_array_equal(forward.candidates().boxes_xyxy[kept.row, 0], detection.box_xyxy)
+    assert any(detection.score_before_nms > detection.score + 1e-3 for detection in forward.detections)
+
+
+def test_subclass_of_a_known_head_is_explained_as_its_parent(detector_of, caplog):
+    """A head that a user derived from a known one has its parent's extractor, and the log says so in one line."""
+    from ppdet_cam.detectors.families.choosing import extractor_type
+
+    model = detector_of("gfl").model
+    known = type(model.head)
+    try:
+        model.head.__class__ = type("MyHead", (known,), {})
+        with caplog.at_level("INFO"):
+            found = extractor_type(model, "GFL", [type(detector_of("gfl").extractor)])
+    finally:
+        model.head.__class__ = known
+    assert found is type(detector_of("gfl").extractor)
+    assert [record.message for record in caplog.records] == ["MyHead is explained as the GFLHead that it derives from"]
+
+
+def test_cascade_roi_features_lie_at_each_stages_roi(detector_of, photo):
+    """A cascade's RoI features are a map per stage, placed at the RoI of that stage; the last one is drawn."""
+    detector = detector_of("cascade")
+    forward, chosen, roi_layers = forward_of(detector, photo, [ROI_LAYER])
+    kept = forward.kept[chosen[0].index]
+    ((features,),) = roi_features(forward, roi_layers, dict.fromkeys(roi_layers), [kept], target_of(detector))
+    source = forward.extractor.source(forward.watch, kept.row)
+    assert [feature.roi_xyxy for feature in features] == list(source.stage_rois)
+    assert len(set(source.stage_rois)) == 3 and all(feature.gradients.any() for feature in features)
+    explanation = explained(detector, photo, [ROI_LAYER])[0]
+    assert explanation.box_xyxy_roi == pytest.approx(box_on_original(source.roi_xyxy, forward.geometry))

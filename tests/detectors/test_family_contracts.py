@@ -26,6 +26,7 @@ from ppdet_cam.errors import ConfigError
 from ppdet_cam.explaining.gradients import roi_features
 from ppdet_cam.explaining.projection import box_on_original
 from ppdet_cam.explaining.replay import candidates_of_images, masked, replays
+from ppdet_cam.questions.boxes import own_score
 from ppdet_cam.questions.targets import parse_target, targets
 from ppdet_cam.structures import Quantity
 
@@ -38,6 +39,15 @@ NOT_REACHED = {
     "ssd": ("model.ssd_head.boxes0", "model.ssd_head.boxes5"),
     "retinanet": ("model.head.retina_reg",),
     "yolov3": (),  # one layer gives boxes and scores
+    "picodet": ("model.head.head_reg_list.0", "model.head.head_reg_list.3"),
+    "picodet_v1": (),  # one layer gives boxes and scores
+    "gfl": ("model.head.gfl_head_reg", "model.head.p3_feat"),
+    "yolox": (),  # one layer gives boxes and objectness
+    "fcos": ("model.fcos_head.fcos_head_reg",),
+    "tood": ("model.head.tood_reg", "model.head.reg_offset_conv2"),
+    "yolof": ("model.head.bbox_pred",),
+    "cascade": ("model.rpn_head.rpn_feat", "model.rpn_head.rpn_rois_score"),
+    "ppyolo": (),
 }
 SCORE_LAYERS = {
     "ppyoloe": "model.yolo_head.pred_cls.2",
@@ -47,7 +57,25 @@ SCORE_LAYERS = {
     "ssd": "model.ssd_head.scores0",
     "retinanet": "model.head.retina_cls",
     "yolov3": "model.yolo_head.yolo_output.0",
+    "picodet": "model.head.cls_align.0",
+    "picodet_v1": "model.head.head_cls0",
+    "gfl": "model.head.gfl_head_cls",
+    "yolox": "model.head.conv_cls.0",
+    "fcos": "model.fcos_head.fcos_head_centerness",
+    "tood": "model.head.cls_prob_conv2",
+    "yolof": "model.head.object_pred",
+    "cascade": "model.bbox_head.roi_extractor",
+    "ppyolo": "model.yolo_head.yolo_output.0",
 }
+# what a family's head says beside class probabilities, logits and boxes
+MORE_QUANTITIES = {
+    "yolov3": {"objectness"},
+    "ppyolo": {"objectness", "iou"},
+    "yolox": {"objectness"},
+    "yolof": {"objectness"},
+    "fcos": {"centerness"},
+}
+EXTRA_TARGETS = ("objectness", "iou", "centerness")
 RCNNS = ("faster", "mask")
 
 
@@ -79,7 +107,7 @@ def second_class(forward, kept):
 def as_printed(detector, box_xyxy, original_hw):
     """A box as this detector prints it: some clip to the image, and `yolo_box` to its last pixel."""
     height, width = original_hw
-    if hasattr(detector.model, "bbox_head"):
+    if hasattr(detector.model, "bbox_head") or detector.name.startswith(("TOOD", "YOLOF")):
         return np.clip(box_xyxy, 0, [width, height, width, height])
     if hasattr(detector.model, "yolo_head") and detector.model.post_process is not None:
         return np.clip(box_xyxy, [0, 0, -np.inf, -np.inf], [np.inf, np.inf, width - 1, height - 1])
@@ -119,7 +147,7 @@ def test_candidates_are_the_printed_boxes_and_scores_at_the_kept_rows(family, de
     assert candidates.boxes_xyxy.shape[:2] in {(len(candidates.scores), n) for n in (1, len(detector.class_names))}
     for detection in forward.detections:
         kept = forward.kept[detection.index]
-        assert float(candidates.scores[kept.row, kept.class_id]) == detection.score
+        assert float(candidates.scores[kept.row, kept.class_id]) == own_score(detection)
         column = kept.class_id if candidates.boxes_xyxy.shape[1] > 1 else 0
         box = as_printed(detector, candidates.boxes_xyxy[kept.row, column], photo.original_hw)
         np.testing.assert_allclose(box, detection.box_xyxy, rtol=1e-5, atol=1e-3)
@@ -162,6 +190,7 @@ def test_quantities_are_what_the_outputs_hold(family, passes):
         Quantity.BOXES: outputs.boxes_xyxy,
         Quantity.OBJECTNESS: outputs.objectness,
         Quantity.QUALITY: outputs.quality,
+        Quantity.CENTERNESS: outputs.centerness,
     }
     assert {quantity for quantity, value in given.items() if value is not None} == forward.extractor.quantities
     assert outputs.probabilities.shape == outputs.logits.shape == [1, len(passes_classes(forward))]
@@ -176,7 +205,7 @@ def test_target_that_the_head_has_not_is_refused(family, detector):
     """Asking for it names the detector and every target that it has."""
     known = detector.extractor.quantities
     missing = [name for name in targets.names() if targets.get(name).quantity not in known]
-    assert missing == {"yolov3": ["iou"]}.get(family.name, ["iou", "objectness"])
+    assert set(missing) == set(EXTRA_TARGETS) - MORE_QUANTITIES.get(family.name, set())
     there = [targets.get(name).form for name in targets.names() if name not in missing]
     for name in missing:
         with pytest.raises(ConfigError) as caught:
@@ -232,7 +261,7 @@ def numbers_of(extractor, watch, source, image=0):
     """Everything that the head says at one place."""
     with paddle.no_grad():
         outputs = extractor.outputs(watch, [source], boxes=True, image=image)
-    values = (outputs.probabilities, outputs.boxes_xyxy, outputs.objectness)
+    values = (outputs.probabilities, outputs.boxes_xyxy, outputs.objectness, outputs.quality, outputs.centerness)
     return np.concatenate([value.numpy().ravel() for value in values if value is not None])
 
 
@@ -324,7 +353,7 @@ def test_feature_layers_say_which_gradients_reach(family, detector, photo):
     for path in (*reached, *NOT_REACHED[family.name]):
         assert layers[path].reached == (path in reached), path
     assert {path for path, layer in layers.items() if layer.per_roi} == {
-        path for path in layers if family.name in RCNNS and path.startswith("model.bbox_head.")
+        path for path in layers if detector.extractor.roi_head is not None and path.startswith("model.bbox_head.")
     }
     for path, _ in detector.extractor.recommended_layers:
         assert path not in layers or layers[path].reached

@@ -20,6 +20,7 @@ ONE_BOX = HeadOutputs(
     boxes_xyxy=np.array([[[10.0, 20.0, 30.0, 50.0]], [[1.0, 2.0, 3.0, 5.0]]]),
     objectness=np.array([0.9, 0.4]),
     quality=np.array([0.8, 0.6]),
+    centerness=np.array([0.7, 0.5]),
 )
 BOX_PER_CLASS = HeadOutputs(
     probabilities=ONE_BOX.probabilities,
@@ -47,6 +48,7 @@ def numbers(text: str, row: int, class_id: int, outputs: HeadOutputs = ONE_BOX) 
         ("lead", 1, 1, [-0.8 - 0.0]),
         ("objectness", 1, 0, [0.4]),
         ("iou", 0, 2, [0.8]),
+        ("centerness", 1, 2, [0.5]),
         ("contrast:dog", 1, 0, [0.5 - 0.3]),
         ("contrast:1", 1, 0, [0.5 - 0.3]),
         ("contrast:mug", 0, 1, [0.7 - 0.2]),
@@ -99,7 +101,7 @@ def test_target_says_its_name_and_what_it_needs(text: str, quantity: Quantity) -
 
 def test_every_kind_is_tested_above() -> None:
     """A new target must be added to these tests."""
-    assert targets.names() == ["box", "class", "contrast", "iou", "lead", "logit", "objectness", "other"]
+    assert targets.names() == ["box", "centerness", "class", "contrast", "iou", "lead", "logit", "objectness", "other"]
     assert DEFAULT_TARGET in targets.names()
 
 

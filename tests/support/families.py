@@ -30,6 +30,8 @@ class Family:
 
 
 _RESNET18 = ("ResNet.depth=18", _reader(128, 224, keep_ratio=True))
+_SMALL = ("ResNet.depth=18", _reader(64, 96, keep_ratio=True))
+_SMALL_FPN = (*_SMALL, "FPN.out_channel=32")
 _RCNN = (*_RESNET18, "RPNHead.test_proposal.post_nms_top_n=60")
 _RCNN_LAYERS = ("model.backbone", "model.neck", "model.backbone.res4", "model.bbox_head.roi_extractor")
 
@@ -51,6 +53,83 @@ FAMILIES = {
             "configs/retinanet/retinanet_r50_fpn_2x_coco.yml",
             # nms_pre below the first level's number of anchors, so that rows are not anchors
             (*_RESNET18, "RetinaHead.nms_pre=300"),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "picodet",
+            "configs/picodet/picodet_xs_320_coco_lcnet.yml",
+            ("eval_size=[128, 128]", _reader(128, 128, keep_ratio=False)),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "picodet_v1",
+            "configs/picodet/picodet_xs_320_coco_lcnet.yml",
+            (
+                "eval_size=[128, 128]",
+                _reader(128, 128, keep_ratio=False),
+                "PicoDet.head=PicoHead",
+                "PicoHead={conv_feat: {name: PicoFeat, feat_in: 96, feat_out: 96, num_fpn_stride: 4, num_convs: 2, "
+                "share_cls_reg: True}, fpn_stride: [8, 16, 32, 64], reg_max: 7, "
+                "loss_class: {name: VarifocalLoss, use_sigmoid: True}, assigner: {name: SimOTAAssigner}, "
+                "nms: {name: MultiClassNMS, score_threshold: 0.025, nms_threshold: 0.6}}",
+            ),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "gfl",
+            "configs/gfl/gfl_r50_fpn_1x_coco.yml",
+            (
+                *_SMALL_FPN,
+                "GFLHead.feat_in_chan=32",
+                "GFLHead.conv_feat={name: FCOSFeat, feat_in: 32, feat_out: 32, num_convs: 1, norm_type: bn}",
+            ),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "yolox",
+            "configs/yolox/yolox_nano_300e_coco.yml",
+            (
+                "TestReader.sample_transforms=[{Decode: {}}, {Resize: {target_size: [128, 128], keep_ratio: True, "
+                "interp: 1}}, {Pad: {size: [128, 128], fill_value: [114., 114., 114.]}}, {Permute: {}}]",
+            ),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "fcos",
+            "configs/fcos/fcos_r50_fpn_1x_coco.yml",
+            (
+                *_SMALL_FPN,
+                "FCOSHead.fcos_feat={name: FCOSFeat, feat_in: 32, feat_out: 256, num_convs: 1, norm_type: bn}",
+            ),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "tood",
+            "configs/tood/tood_r50_fpn_1x_coco.yml",
+            (*_SMALL_FPN, "TOODHead.stacked_convs=2", "TOODHead.norm_groups=8"),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "yolof",
+            "configs/yolof/yolof_r50_c5_1x_coco.yml",
+            (
+                "ResNet.depth=18",
+                _reader(96, 160, keep_ratio=True),
+                "DilatedEncoder.in_channels=[512]",
+                "YOLOFHead.nms_pre=60",
+            ),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "cascade",
+            "configs/cascade_rcnn/cascade_rcnn_r50_fpn_1x_coco.yml",
+            (*_RCNN, "CascadeTwoFCHead.out_channel=64"),
+            _RCNN_LAYERS,
+        ),
+        Family(
+            "ppyolo",
+            "configs/ppyolo/ppyolov2_r50vd_dcn_365e_coco.yml",
+            ("ResNet.depth=18", "ResNet.dcn_v2_stages=[-1]", _reader(96, 96, keep_ratio=False)),
             ("model.backbone", "model.neck"),
         ),
         Family("yolov3", "configs/demo/ppyolo_tiny.yml", (), ("model.backbone", "model.neck")),

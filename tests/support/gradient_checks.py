@@ -9,6 +9,7 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
+from ppdet_cam.detectors.capture import replaced_methods
 from ppdet_cam.detectors.detector import Detector, ForwardPass
 from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.explaining.gradients import image_features
@@ -47,6 +48,7 @@ def targets_of(detector: Detector, kept: KeptRow, other_id: int) -> list[str]:
         "lead": ["lead"] if len(detector.class_names) > 1 else [],
         "objectness": ["objectness"],
         "iou": ["iou"],
+        "centerness": ["centerness"],
         "box": ["box"],  # its parts are the four sides
         "contrast": [f"contrast:{other}"] if other_id != kept.class_id else [],
         "other": [f"other:{other}"],
@@ -96,6 +98,8 @@ def score_from_backbone(detector, features, forward, kept):
     neck = getattr(model, "neck", None)
     necked = neck(features) if neck is not None else features
     if hasattr(model, "bbox_head"):
+        if hasattr(model.bbox_head, "bbox_score_list"):
+            return cascade_score(model.bbox_head, necked, forward, kept)
         _, rois = forward.watch.inputs[model.bbox_head][0][:2]
         roi = rois[0][kept.row : kept.row + 1].astype(features[0].dtype)
         (_, scores), _ = model.bbox_head(necked, [roi], paddle.to_tensor([1], dtype="int32"), None)
@@ -110,13 +114,51 @@ def score_from_backbone(detector, features, forward, kept):
         return paddle.concat(scores, axis=1)[0, kept.row, kept.class_id]
     if hasattr(model, "yolo_head"):
         return model.yolo_head(necked)[0][0, kept.class_id, kept.row]
-    if hasattr(model, "head"):
+    dense = getattr(model, "head", getattr(model, "fcos_head", None))
+    if dense is not None and not hasattr(dense, "retina_cls"):
+        return dense_score(detector, dense, necked, kept, forward)
+    if dense is not None:
         level, position = anchor_of(forward, kept)
         return F.sigmoid(model.head(necked)[0][level].flatten()[position])
     head = model.ssd_head if hasattr(model, "ssd_head") else model.blaze_head
     # the anchors need an image's size only; the scores come from the features
     (_, logits), _ = head(necked, paddle.zeros([1, 3, *forward.geometry.padded_hw]))
     return F.softmax(paddle.concat(logits, axis=1))[0, kept.row, kept.class_id]
+
+
+def cascade_score(head, necked, forward, kept):
+    """A cascade's score with the RoIs of every stage as they were: pooling has no gradient in their position."""
+    probabilities = []
+    for stage, (_, rois, _) in enumerate(forward.watch.inputs[head.roi_extractor]):
+        roi = rois[0][kept.row : kept.row + 1].astype(necked[0].dtype)
+        pooled = head.roi_extractor(necked, [roi], paddle.to_tensor([1], dtype="int32"))
+        logits = head.bbox_score_list[stage](head.head(pooled, stage))
+        probabilities.append(F.softmax(logits)[0, kept.class_id])
+    return paddle.stack(probabilities).mean()
+
+
+def dense_score(detector, head, necked, kept, forward):
+    """The score in what ppdet's own head and its post-processing hand to NMS."""
+    given = []
+
+    class Nms:
+        def __call__(self, boxes, scores, *_):
+            given.append(scores)
+            return scores, None, None
+
+    inputs = [forward.inputs[name] for name in ("im_shape", "scale_factor")]
+    row, limits = kept.row, {}
+    if hasattr(
+        head, "na"
+    ):  # YOLOF keeps the best anchors only, which are others for altered features: all of them here
+        row, limits = forward.extractor.source(forward.watch, kept.row).position, {"nms_pre": None}
+    with replaced_methods(head, nms=Nms(), **limits):
+        made = head(necked)
+        if detector.architecture in ("PicoDet", "FCOS"):
+            head.post_process(made, inputs[1])
+        else:
+            head.post_process(made, *inputs)
+    return given[0][0, kept.class_id, row]
 
 
 def anchor_of(forward: ForwardPass, kept: KeptRow) -> tuple[int, int]:

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from ppdet_cam.detectors import compat  # noqa: F401  # isort: skip  (first: it imports ppdet, and repairs it)
-from ppdet_cam.detectors.families import ppyoloe, rcnn, retinanet, ssd, yolov3  # noqa: F401  (imported to be registered)
+from ppdet_cam.detectors.families import (  # noqa: F401  (imported to be registered)
+    cascade,
+    fcos,
+    gfl,
+    ppyoloe,
+    rcnn,
+    retinanet,
+    ssd,
+    tood,
+    yolof,
+    yolov3,
+    yolox,
+)
 from ppdet_cam.detectors.families.base import Extractor, families, family_name
 
 __all__ = ["Extractor", "families", "family_name"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import paddle
 from paddle import nn
+from ppdet.modeling import ops as operators
 
-from ppdet_cam.detectors.capture import Watch
+from ppdet_cam.detectors.capture import Watch, replaced_methods
 from ppdet_cam.errors import ConfigError, ScoreMismatchError
 from ppdet_cam.registry import Registry
 from ppdet_cam.structures import Candidates, CellStrides, HeadOutputs, ImageGeometry, Quantity
@@ -21,6 +23,9 @@ from ppdet_cam.structures import Candidates, CellStrides, HeadOutputs, ImageGeom
 SCORE_TOLERANCE = 5e-3
 
 
+Box = tuple[float, float, float, float]
+
+
 @dataclass(frozen=True)
 class Source:
     """The place in the head that a candidate comes from; the same place on every image of one size.
@@ -28,12 +33,14 @@ class Source:
     Attributes:
         level: the head's pyramid level.
         position: row among that level's cells or anchors; for RoIs 0.
-        roi_xyxy: for two stages, the RoI that is pooled, in network input pixels.
+        roi_xyxy: for two stages, the RoI that is pooled, in network input pixels; of a cascade, the last stage's.
+        stage_rois: of a cascade, the RoI of each stage.
     """
 
     level: int
     position: int
-    roi_xyxy: tuple[float, float, float, float] | None = None
+    roi_xyxy: Box | None = None
+    stage_rois: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ class NmsRecord:
         counts: for RoIs, how many each image has.
         index: int [K], the kept positions as the operator counts them.
         rows: float32 [K, 6], label, score and box of each kept candidate.
+        lowers_scores: whether this NMS prints a lower score for a candidate that others overlap.
     """
 
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 4), np.float32))
@@ -70,6 +78,7 @@ class NmsRecord:
     counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     index: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 6), np.float32))
+    lowers_scores: bool = False
 
 
 class ReachedNms(Exception):
@@ -77,7 +86,7 @@ class ReachedNms(Exception):
 
 
 class _RecordingNms:
-    """Stands in for a ppdet MultiClassNMS and notes the index that ppdet throws away."""
+    """Stands in for a ppdet NMS and notes the index that ppdet throws away."""
 
     def __init__(self, nms: object, record: NmsRecord, *, stop: bool) -> None:
         self._nms = nms
@@ -95,25 +104,49 @@ class _RecordingNms:
             self._record.counts = counts.numpy()
         if self._stop:
             raise ReachedNms
-        asked = self._nms.return_index  # type: ignore[attr-defined]
-        self._nms.return_index = True  # type: ignore[attr-defined]
-        try:
-            rows, count, index = self._nms(bboxes, score, *rest)  # type: ignore[operator]
-        finally:
-            self._nms.return_index = asked  # type: ignore[attr-defined]
+        indexed = _matrix_nms if lowers_scores(self._nms) else _multiclass_nms
+        rows, count, index, asked = indexed(self._nms, bboxes, score, *rest)
         if rows.ndim == 2 and rows.shape[-1] == 6:
             self._record.rows = rows.numpy()
             self._record.index = index.numpy().reshape(-1).astype(np.int64)
         return rows, count, (index if asked else None)
 
 
+def lowers_scores(nms: object) -> bool:
+    """Whether an NMS is of MatrixNMS's kind: it leaves no box out for an overlap, but lowers its score."""
+    return hasattr(nms, "post_threshold")
+
+
+def _multiclass_nms(
+    nms: object, bboxes: object, score: paddle.Tensor, *rest: object
+) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor, bool]:
+    """Returns rows, count and index of the kept candidates, and whether ppdet wants the index itself."""
+    asked: bool = nms.return_index  # type: ignore[attr-defined]
+    nms.return_index = True  # type: ignore[attr-defined]
+    try:
+        rows, count, index = nms(bboxes, score, *rest)  # type: ignore[operator]
+    finally:
+        nms.return_index = asked  # type: ignore[attr-defined]
+    return rows, count, index, asked
+
+
+def _matrix_nms(
+    nms: object, bboxes: object, score: paddle.Tensor, *rest: object
+) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor, bool]:
+    """Returns the same of ppdet's MatrixNMS, which does not ask the operator for the index: it is asked here."""
+    asking = functools.partial(operators.matrix_nms, return_index=True)
+    with replaced_methods(operators, matrix_nms=asking):
+        rows, count, index = nms(bboxes, score, *rest)  # type: ignore[operator]
+    return rows, count, index, False
+
+
 def check_nms(owner: object) -> None:
     """Raises ConfigError when `owner.nms` is of a kind that tells no index."""
     nms = getattr(owner, "nms", None)
-    if not hasattr(nms, "return_index") or getattr(nms, "trt", False):
+    if not (hasattr(nms, "return_index") or lowers_scores(nms)) or getattr(nms, "trt", False):
         raise ConfigError(
             f"the config's NMS is {type(nms).__name__}{' with trt' if hasattr(nms, 'return_index') else ''}, which "
-            "does not tell the rows that it kept; MultiClassNMS without trt does. Set the head's nms to that"
+            "does not tell the rows that it kept; MultiClassNMS without trt and MatrixNMS do. Set the head's nms to one"
         )
 
 
@@ -127,7 +160,7 @@ def recording_nms(owner: object, *, stop: bool = False) -> Iterator[NmsRecord]:
     """
     check_nms(owner)
     nms = owner.nms  # type: ignore[attr-defined]
-    record = NmsRecord()
+    record = NmsRecord(lowers_scores=lowers_scores(nms))
     owner.nms = _RecordingNms(nms, record, stop=stop)  # type: ignore[attr-defined]
     try:
         yield record
@@ -198,6 +231,16 @@ class Extractor(abc.ABC):
         """Returns float32 [R, 4], the first stage's proposals in network input pixels; None without two stages."""
         return None
 
+    def roi_seen(self, source: Source, layer: nn.Layer, call: int) -> Box | None:
+        """Returns the RoI whose features a layer of the second stage gave, network input pixels.
+
+        Args:
+            source: where the candidate comes from.
+            layer: the layer.
+            call: which of the layer's feature maps it is.
+        """
+        return source.roi_xyxy
+
     @abc.abstractmethod
     def kept_rows(self, record: NmsRecord) -> list[KeptRow]:
         """Returns the candidate of each detection, in the detector's order."""
@@ -206,9 +249,9 @@ class Extractor(abc.ABC):
     def candidates(self, record: NmsRecord, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
         """Returns every candidate of one image of the batch, as NMS was given it."""
 
-    def pooled_xyxy(self, source: Source) -> tuple[float, float, float, float] | None:
-        """Returns the part of the network input that a RoI's cells lie on, None where nothing is pooled."""
-        return source.roi_xyxy
+    def pooled_xyxy(self, roi: Box) -> Box:
+        """Returns the part of the network input that a RoI's cells lie on."""
+        return roi
 
     @abc.abstractmethod
     def source(self, watch: Watch, row: int) -> Source:
@@ -250,9 +293,13 @@ class DenseExtractor(Extractor):
     def kept_rows(self, record: NmsRecord) -> list[KeptRow]:
         """Returns row and class; the operator's index counts the rows of [1, classes, M]."""
         kept = [
-            KeptRow(int(row), int(label), float(score)) for row, (label, score) in zip(record.index, record.rows[:, :2])
+            KeptRow(int(row), int(label), float(record.scores[0, int(label), int(row)]))
+            for row, label in zip(record.index, record.rows[:, 0])
         ]
-        check_scores([record.scores[0, k.class_id, k.row] for k in kept], record.rows[:, 1], tolerance=0.0)
+        if record.lowers_scores:
+            check_lowered([k.score for k in kept], record.rows[:, 1])
+        else:
+            check_scores([k.score for k in kept], record.rows[:, 1], tolerance=0.0)
         return kept
 
     def candidates(self, record: NmsRecord, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
@@ -273,6 +320,62 @@ class DenseExtractor(Extractor):
         """Returns how many candidates each level has."""
 
 
+class CellExtractor(DenseExtractor):
+    """Heads with one candidate per cell of each level."""
+
+    @abc.abstractmethod
+    def class_logits(self, watch: Watch) -> list[paddle.Tensor]:
+        """Returns [images, classes, h, w] of each level, or more channels behind the classes'."""
+
+    def level_lengths(self, watch: Watch) -> list[int]:
+        """Returns the number of cells of each level."""
+        return [int(grid.shape[2]) * int(grid.shape[3]) for grid in self.class_logits(watch)]
+
+    def grid_hw(self, watch: Watch, source: Source) -> tuple[int, int]:
+        """Returns the size of the source's level."""
+        _, _, height, width = self.class_logits(watch)[source.level].shape
+        return height, width
+
+
+def of_cells(grids: Sequence[paddle.Tensor], sources: Sequence[Source], image: int) -> paddle.Tensor:
+    """Returns [K, channels], the channels of each source's cell out of the levels' [images, channels, h, w]."""
+    cells = []
+    for source in sources:
+        grid = grids[source.level]
+        row, column = divmod(source.position, int(grid.shape[3]))
+        cells.append(grid[image, :, row, column])
+    return paddle.stack(cells)
+
+
+def cell_points(
+    grids: Sequence[paddle.Tensor], sources: Sequence[Source], strides: Sequence[float], offset: float
+) -> tuple[paddle.Tensor, paddle.Tensor]:
+    """Returns each source's point (x, y) in cells of its level, [K, 2], and its stride, [K, 1].
+
+    Args:
+        grids: the levels' [images, channels, h, w].
+        sources: where.
+        strides: of each level.
+        offset: of the point from the cell's top left corner, in cells.
+    """
+    points = [divmod(source.position, int(grids[source.level].shape[3]))[::-1] for source in sources]
+    return (
+        paddle.to_tensor(points, dtype="float32") + offset,
+        paddle.to_tensor([[float(strides[source.level])] for source in sources], dtype="float32"),
+    )
+
+
+def expected_distances(bins: paddle.Tensor, values: paddle.Tensor) -> paddle.Tensor:
+    """Returns [K, 4], the expected value of each side's distribution over `values`, from logits [K, 4 x values]."""
+    logits = bins.reshape([bins.shape[0], 4, -1])
+    return (paddle.nn.functional.softmax(logits, axis=-1) * values.flatten()).sum(axis=-1)
+
+
+def boxes_around(points: paddle.Tensor, distances: paddle.Tensor) -> paddle.Tensor:
+    """Returns [K, 4]: each point, less and plus the distances to the left, top, right and bottom side."""
+    return paddle.concat([points - distances[:, :2], points + distances[:, 2:]], axis=1)
+
+
 def check_scores(found: Iterable[float], printed: Iterable[float], *, tolerance: float = SCORE_TOLERANCE) -> None:
     """Raises ScoreMismatchError when a score found before NMS is not the printed one."""
     for position, (score, wanted) in enumerate(zip(found, printed)):
@@ -280,6 +383,17 @@ def check_scores(found: Iterable[float], printed: Iterable[float], *, tolerance:
             raise ScoreMismatchError(
                 f"detection {position} has score {float(wanted):.6f}, but the row found for it before NMS has "
                 f"{float(score):.6f}. Nothing is explained rather than the wrong box; please report this model"
+            )
+
+
+def check_lowered(found: Iterable[float], printed: Iterable[float]) -> None:
+    """Raises ScoreMismatchError when a printed score is higher than the one that NMS was given to lower."""
+    for position, (score, wanted) in enumerate(zip(found, printed)):
+        if not float(wanted) <= float(score) + 1e-6:
+            raise ScoreMismatchError(
+                f"detection {position} has score {float(wanted):.6f}, but the row found for it before NMS has "
+                f"{float(score):.6f}, and NMS only lowers scores. Nothing is explained rather than the wrong box; "
+                "please report this model"
             )
 
 

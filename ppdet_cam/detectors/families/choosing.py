@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from paddle import nn
@@ -9,6 +10,8 @@ from paddle import nn
 from ppdet_cam.detectors.families.base import Extractor, families, family_name
 from ppdet_cam.errors import ConfigError, UnknownNameError
 from ppdet_cam.registry import closest
+
+log = logging.getLogger(__name__)
 
 
 def architecture_of(settings: Mapping[str, object]) -> str:
@@ -38,11 +41,15 @@ def known_heads(architecture: str) -> list[type[Extractor]]:
 
 
 def extractor_type(model: nn.Layer, architecture: str, known: Sequence[type[Extractor]]) -> type[Extractor]:
-    """Returns the extractor for the head that the model really has."""
-    for extractor in known:
-        head_type = type(getattr(model, extractor.head_name, None)).__name__
-        if family_name(architecture, head_type) in families.names():
-            return families.get(family_name(architecture, head_type))
+    """Returns the extractor for the head that the model really has, or for the closest known parent of its class."""
+    heads = [head for head in (getattr(model, extractor.head_name, None) for extractor in known) if head is not None]
+    for head in heads:
+        for kind in type(head).__mro__:
+            if family_name(architecture, kind.__name__) in families.names():
+                if kind is not type(head):
+                    log.info(f"{type(head).__name__} is explained as the {kind.__name__} that it derives from")
+                return families.get(family_name(architecture, kind.__name__))
+    there = ", ".join(dict.fromkeys(type(head).__name__ for head in heads)) or "NoneType"
     raise UnknownNameError(
-        f"{architecture} with head {head_type} is not supported. Supported: {', '.join(families.names())}"
+        f"{architecture} with head {there} is not supported. Supported: {', '.join(families.names())}"
     )

@@ -9,12 +9,21 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppdet_cam.detectors.capture import Watch
-from ppdet_cam.detectors.families.base import DenseExtractor, Source, extracts
+from ppdet_cam.detectors.families.base import (
+    CellExtractor,
+    Source,
+    boxes_around,
+    cell_points,
+    expected_distances,
+    extracts,
+    of_cells,
+)
 from ppdet_cam.structures import HeadOutputs
 
 
 @extracts("YOLOv3", "PPYOLOE", "PPYOLOEWithAuxHead", head_type="PPYOLOEHead")
-class PPYOLOEExtractor(DenseExtractor):
+@extracts("YOLOv3", "PPYOLOE", head_type="PPYOLOEContrastHead")
+class PPYOLOEExtractor(CellExtractor):
     """Everything comes from the box's own level, so the other levels' heads cost nothing."""
 
     head_name = "yolo_head"
@@ -31,41 +40,23 @@ class PPYOLOEExtractor(DenseExtractor):
     def box_branch(self) -> Sequence[nn.Layer]:
         return [*self.model.yolo_head.stem_reg, *self.model.yolo_head.pred_reg]
 
-    def level_lengths(self, watch: Watch) -> list[int]:
-        """Returns the number of cells of each level."""
-        return [logits.shape[2] * logits.shape[3] for logits in self._logits(watch)]
-
-    def grid_hw(self, watch: Watch, source: Source) -> tuple[int, int]:
-        """Returns the size of the source's level."""
-        _, _, height, width = self._logits(watch)[source.level].shape
-        return height, width
+    def class_logits(self, watch: Watch) -> list[paddle.Tensor]:
+        """Returns each level's grid of logits."""
+        return [watch.outputs[layer][-1] for layer in self.model.yolo_head.pred_cls]
 
     def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
         """Returns the cells' logits, their sigmoids, and their boxes from the distances' expected values."""
-        grids = self._logits(watch)
-        logits = paddle.stack([_of_cell(grids[source.level], source, image) for source in sources])
+        logits = of_cells(self.class_logits(watch), sources, image)
         return HeadOutputs(
             probabilities=F.sigmoid(logits),
             logits=logits,
-            boxes_xyxy=paddle.stack([self._box(watch, source, image) for source in sources]) if boxes else None,
+            boxes_xyxy=self._boxes(watch, sources, image) if boxes else None,
         )
 
-    def _logits(self, watch: Watch) -> list[paddle.Tensor]:
-        return [watch.outputs[layer][-1] for layer in self.model.yolo_head.pred_cls]
-
-    def _box(self, watch: Watch, source: Source, image: int) -> paddle.Tensor:
-        """Returns [1, 4]: the cell's centre, less and plus the expected distances of the four sides, in strides."""
+    def _boxes(self, watch: Watch, sources: Sequence[Source], image: int) -> paddle.Tensor:
+        """Returns [K, 1, 4]: the cell's centre, less and plus the expected distances of the four sides, in strides."""
         head = self.model.yolo_head
-        grid = watch.outputs[head.pred_reg[source.level]][-1]
-        bins = _of_cell(grid, source, image).reshape([4, head.reg_channels])
-        distances = (F.softmax(bins, axis=-1) * head.proj_conv.weight.flatten()).sum(axis=-1)
-        row, column = divmod(source.position, int(grid.shape[3]))
-        centre = paddle.to_tensor([column, row, column, row], dtype="float32") + head.grid_cell_offset
-        outwards = paddle.to_tensor([-1.0, -1.0, 1.0, 1.0])
-        return ((centre + outwards * distances) * float(head.fpn_strides[source.level])).unsqueeze(0)
-
-
-def _of_cell(grid: paddle.Tensor, source: Source, image: int) -> paddle.Tensor:
-    """Returns the channels of a cell of [images, channels, h, w]."""
-    row, column = divmod(source.position, int(grid.shape[3]))
-    return grid[image, :, row, column]
+        grids = [watch.outputs[layer][-1] for layer in head.pred_reg]
+        distances = expected_distances(of_cells(grids, sources, image), head.proj_conv.weight)
+        points, strides = cell_points(grids, sources, head.fpn_strides, head.grid_cell_offset)
+        return (boxes_around(points, distances) * strides).unsqueeze(1)

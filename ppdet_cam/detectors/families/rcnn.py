@@ -13,7 +13,7 @@ from ppdet.modeling.architectures.faster_rcnn import FasterRCNN
 from ppdet.modeling.bbox_utils import delta2bbox
 
 from ppdet_cam.detectors.capture import Watch, replaced_methods, watching
-from ppdet_cam.detectors.families.base import Extractor, KeptRow, NmsRecord, Source, check_scores, extracts
+from ppdet_cam.detectors.families.base import Box, Extractor, KeptRow, NmsRecord, Source, check_scores, extracts
 from ppdet_cam.structures import Candidates, HeadOutputs, ImageGeometry
 
 
@@ -49,7 +49,7 @@ class RCNNExtractor(Extractor):
 
     def on_sources(self, sources: Sequence[Source]) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which the first stage proposes these RoIs on every image, and does not run."""
-        rois = _rois(sources)
+        rois = self.first_rois(sources)
         count = paddle.to_tensor([len(sources)], dtype="int32")
 
         def propose(features: Sequence[paddle.Tensor], inputs: object) -> tuple[object, ...]:
@@ -57,6 +57,10 @@ class RCNNExtractor(Extractor):
             return [rois] * images, paddle.tile(count, [images]), None
 
         return replaced_methods(self.model.rpn_head, forward=propose)
+
+    def first_rois(self, sources: Sequence[Source]) -> paddle.Tensor:
+        """Returns float32 [K, 4], what the first stage has to propose for these sources."""
+        return rois_of(sources)
 
     def proposals(self, watch: Watch) -> np.ndarray:
         """Returns float32 [R, 4], what the RPN proposed, in network input pixels."""
@@ -88,7 +92,7 @@ class RCNNExtractor(Extractor):
         left, top, right, bottom = (float(value) for value in roi)
         return Source(self._level(roi), 0, (left, top, right, bottom))
 
-    def pooled_xyxy(self, source: Source) -> tuple[float, float, float, float] | None:
+    def pooled_xyxy(self, roi: Box) -> Box:
         """Returns the proposal, moved and enlarged as RoIAlign does.
 
         Where it is not aligned, the proposal's corners count from the middle of the feature map's first cell instead of
@@ -96,12 +100,12 @@ class RCNNExtractor(Extractor):
         branch does so whatever the config says. No RoI is smaller than a cell of the feature map.
         """
         extractor = self.model.bbox_head.roi_extractor
-        if source.roi_xyxy is None or not self._levels_are_known:
-            return source.roi_xyxy
+        if not self._levels_are_known:
+            return roi
         scales = extractor.spatial_scale
-        cell = 1.0 / float(scales[source.level if len(scales) > 1 else 0])
+        cell = 1.0 / float(scales[self._level(np.array(roi, np.float32)) if len(scales) > 1 else 0])
         shift = 0.0 if extractor.aligned else cell / 2
-        left, top, right, bottom = source.roi_xyxy
+        left, top, right, bottom = roi
         width, height = max(right - left, cell), max(bottom - top, cell)
         return left + shift, top + shift, left + shift + width, top + shift + height
 
@@ -125,7 +129,7 @@ class RCNNExtractor(Extractor):
         features = [feature[image : image + 1] for feature in watch.inputs[head][0][0]]
         if len(sources) == 1 and self._levels_are_known:
             features = _with_graph_of_one(features, sources[0].level)
-        rois = _rois(sources)
+        rois = rois_of(sources)
         count = paddle.to_tensor([len(sources)], dtype="int32")
         with watching([head.bbox_score]) as scoring:
             (deltas, probabilities), _ = head(features, [rois], count, None)
@@ -161,7 +165,8 @@ def _with_graph_of_one(features: list[paddle.Tensor], own: int) -> list[paddle.T
     return [feature if level == own else feature.detach() for level, feature in enumerate(features)]
 
 
-def _rois(sources: Sequence[Source]) -> paddle.Tensor:
+def rois_of(sources: Sequence[Source]) -> paddle.Tensor:
+    """Returns float32 [K, 4], the sources' RoIs."""
     return paddle.to_tensor(np.array([source.roi_xyxy for source in sources], np.float32))
 
 

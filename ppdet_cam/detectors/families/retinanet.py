@@ -36,14 +36,14 @@ class RetinaNetExtractor(DenseExtractor):
     def level_lengths(self, watch: Watch) -> list[int]:
         """Returns how many anchors each level keeps for NMS."""
         classes = self.model.head.num_classes
-        lengths = [int(np.prod(logits.shape[1:])) // classes for logits in self._level_outputs(watch)[0]]
+        lengths = [int(np.prod(logits.shape[1:])) // classes for logits in self.level_outputs(watch)[0]]
         limit = self.model.head.nms_pre
         return lengths if limit is None else [min(length, limit) for length in lengths]
 
     def source(self, watch: Watch, row: int) -> Source:
         """Returns the anchor of a row."""
         kept = super().source(watch, row)
-        logits = self._level_outputs(watch)[0][kept.level]
+        logits = self.level_outputs(watch)[0][kept.level]
         limit, classes = self.model.head.nms_pre, self.model.head.num_classes
         if limit is None or int(np.prod(logits.shape[1:])) // classes <= limit:
             return kept
@@ -53,34 +53,35 @@ class RetinaNetExtractor(DenseExtractor):
 
     def grid_hw(self, watch: Watch, source: Source) -> tuple[int, int]:
         """Returns the size of the source's level."""
-        _, _, height, width = self._level_outputs(watch)[0][source.level].shape
+        _, _, height, width = self.level_outputs(watch)[0][source.level].shape
         return height, width
 
     def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
         """Returns the anchors' logits, their sigmoids, and their decoded boxes."""
-        level_logits, _ = self._level_outputs(watch)
+        level_logits, _ = self.level_outputs(watch)
         logits = paddle.stack(
-            [_of_anchor(level_logits, source, self.model.head.num_classes, image) for source in sources]
+            [of_anchor(level_logits, source, self.model.head.num_classes, image) for source in sources]
         )
         return HeadOutputs(
             probabilities=F.sigmoid(logits),
             logits=logits,
-            boxes_xyxy=paddle.stack([self._box(watch, source, image) for source in sources]) if boxes else None,
+            boxes_xyxy=paddle.stack([self.box(watch, source, image) for source in sources]) if boxes else None,
         )
 
-    def _level_outputs(self, watch: Watch) -> tuple[list[paddle.Tensor], list[paddle.Tensor]]:
+    def level_outputs(self, watch: Watch) -> tuple[list[paddle.Tensor], list[paddle.Tensor]]:
+        """Returns each level's logits, [images, anchors x classes, h, w], and offsets, [images, anchors x 4, h, w]."""
         logits, offsets = watch.outputs[self.model.head][-1]
         return logits, offsets
 
-    def _box(self, watch: Watch, source: Source, image: int) -> paddle.Tensor:
+    def box(self, watch: Watch, source: Source, image: int) -> paddle.Tensor:
         """Returns [1, 4]: the anchor moved by its offsets."""
-        level_logits, level_offsets = self._level_outputs(watch)
+        level_logits, level_offsets = self.level_outputs(watch)
         anchor = self.model.head.anchor_generator(level_logits)[source.level][source.position]
-        offsets = _of_anchor(level_offsets, source, 4, image)
+        offsets = of_anchor(level_offsets, source, 4, image)
         return delta2bbox(offsets.unsqueeze(0), anchor.unsqueeze(0), self.model.head.weights)[0]
 
 
-def _of_anchor(grids: Sequence[paddle.Tensor], source: Source, numbers: int, image: int) -> paddle.Tensor:
+def of_anchor(grids: Sequence[paddle.Tensor], source: Source, numbers: int, image: int) -> paddle.Tensor:
     """Returns an anchor's numbers out of [images, anchors x numbers, h, w]; positions count anchors cell by cell."""
     _, channels, _, width = grids[source.level].shape
     cell, anchor = divmod(source.position, channels // numbers)
