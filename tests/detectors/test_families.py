@@ -351,7 +351,7 @@ def test_two_explainers_in_one_process_do_not_mix(photo, detector_of):
 
 
 def test_matrix_nms_records_both_scores(detector_of, photo):
-    """Where NMS lowers a score, the printed one and the candidate's own are in the detection, and the own is explained."""
+    """Where NMS lowers a score, the printed one and the candidate's own are recorded; the own is explained."""
     forward, _, _ = forward_of(detector_of("ppyolo"), photo)
     for detection in forward.detections:
         kept = forward.kept[detection.index]
