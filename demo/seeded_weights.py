@@ -154,7 +154,7 @@ def _lift(
     detector: Detector, frame: Frame, changed: Sequence[tuple[nn.Layer, slice | np.ndarray]], *, boxes: int
 ) -> None:
     """Raises these parts of layers' biases by one number, until about `boxes` candidates score above 0.5."""
-    inputs, geometry = detector.prepare(frame)
+    inputs, geometry = detector.reader.prepare(frame)
     before = [(layer, part, layer.bias.numpy()) for layer, part in changed]
 
     def score_of_rank(raised: float) -> float:
@@ -167,7 +167,7 @@ def _lift(
         return float(np.sort(scores.ravel())[::-1][boxes])
 
     low, high = -12.0, 12.0
-    for _ in range(16):
+    for _ in range(10):  # to 0.02
         middle = (low + high) / 2
         low, high = (middle, high) if score_of_rank(middle) < 0.499 else (low, middle)
     score_of_rank(low)

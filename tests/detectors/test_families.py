@@ -381,7 +381,7 @@ def test_roi_cells_lie_where_ppdet_pools_them(detector_of, monkeypatch, aligned,
 
 
 def test_matrix_nms_records_both_scores(detector_of, photo):
-    """Where NMS lowers a score, the detection has the printed one and the candidate's own, which is explained."""
+    """Where NMS lowers a score, the printed one and the candidate's own are recorded; the own is explained."""
     forward, _, _ = forward_of(detector_of("ppyolo"), photo)
     for detection in forward.detections:
         kept = forward.kept[detection.index]
