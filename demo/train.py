@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     # The MKL that paddle brings takes its slowest path on other makers' processors; this makes it take AVX2: a training
     # step takes 0.7 of the time there, and no other time elsewhere. It is read when paddle is loaded.
     os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
@@ -260,7 +261,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, help="end after so many, to try something out (default: the recipe's)")
     parser.add_argument("--restart", action="store_true", help="forget the checkpoints of an earlier run")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         if options.model is None:
             raise TrainingError(f"no model given; name one: --model NAME. There are: {', '.join(model_names())}")
