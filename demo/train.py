@@ -159,7 +159,8 @@ def halved(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     for name, value in state.items():
         array = np.asarray(value)
         if array.dtype.kind == "f":
-            array = array.astype(np.float16)
+            with np.errstate(over="ignore"):  # it is looked for below
+                array = array.astype(np.float16)
             if not np.isfinite(array).all():
                 raise TrainingError(f"{name} has values that half precision cannot hold")
         result[name] = array

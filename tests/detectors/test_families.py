@@ -403,7 +403,9 @@ def test_subclass_of_a_known_head_is_explained_as_its_parent(detector_of, caplog
     finally:
         model.head.__class__ = known
     assert found is type(detector_of("gfl").extractor)
-    assert [record.message for record in caplog.records] == ["MyHead is explained as the GFLHead that it derives from"]
+    assert [record.message for record in caplog.records if "MyHead" in record.message] == [
+        "MyHead is explained as the GFLHead that it derives from"
+    ]
 
 
 def test_cascade_roi_features_lie_at_each_stages_roi(detector_of, photo):
