@@ -43,7 +43,7 @@ class _OnGrids(Mapping[str, np.ndarray]):
         heatmap = np.zeros(self._original_hw, np.float32)
         for grid in self._grids[name]:
             heatmap += project(grid.values, grid.placement, original_hw=self._original_hw)
-        return heatmap / (heatmap.max(initial=0.0) or 1.0)
+        return heatmap / (heatmap.max(initial=0.0) or 1.0)  # type: ignore  # numpy 2.5's stubs
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._grids)

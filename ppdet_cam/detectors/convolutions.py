@@ -157,7 +157,7 @@ def input_gradient(
 
 def window(gradient: np.ndarray) -> tuple[slice, slice]:
     """Returns the smallest rows and columns outside of which a float32 [N, C, h, w] is zero; empty where all is."""
-    bits = np.bitwise_or.reduce(gradient.view(np.uint32), axis=(0, 1)) & SIGNLESS
+    bits = np.bitwise_or.reduce(gradient.view(np.uint32), axis=(0, 1)) & SIGNLESS  # type: ignore  # numpy 2.5's stubs
     return _span(bits.any(axis=1)), _span(bits.any(axis=0))
 
 

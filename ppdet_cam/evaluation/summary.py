@@ -163,7 +163,7 @@ def _mean_curves(curves: Sequence[tuple[tuple[float, ...], tuple[float, ...]]]) 
 
 
 def _agreement(boxes: _Boxes, asked: Sequence[Label]) -> dict[tuple[Label, Label], Interval]:
-    pairs = [(asked[row], asked[column]) for row, column in zip(*np.triu_indices(len(asked), 1))]
+    pairs = [(asked[row], asked[column]) for row, column in zip(*np.triu_indices(len(asked), 1))]  # type: ignore  # numpy 2.5's stubs
     compared = [(image, place.agreement) for image, place in boxes if place.agreement]
     if not compared:
         return {}

@@ -124,7 +124,7 @@ def combined(maps: Sequence[OnImage]) -> OnImage:
     if len(maps) == 1 or not shown:
         return maps[0]
     peaks = [heatmap.max() for heatmap, _, _ in shown]
-    heatmap = np.maximum.reduce([heatmap / peak for (heatmap, _, _), peak in zip(shown, peaks)])
+    heatmap = np.maximum.reduce([heatmap / peak for (heatmap, _, _), peak in zip(shown, peaks)])  # type: ignore  # numpy 2.5's stubs
     per_level = zip(*(levels for _, levels, _ in shown))
     return heatmap, tuple(_combined_level(of_level, peaks) for of_level in per_level), MapStatus.OK
 
@@ -132,7 +132,7 @@ def combined(maps: Sequence[OnImage]) -> OnImage:
 def _combined_level(of_parts: Sequence[LevelShare], peaks: Sequence[float]) -> LevelShare:
     share = float(np.mean([level.share for level in of_parts]))
     grids = [level.grid for level in of_parts if level.grid]
-    values = np.maximum.reduce([grid.values / peak for grid, peak in zip(grids, peaks)])
+    values = np.maximum.reduce([grid.values / peak for grid, peak in zip(grids, peaks)])  # type: ignore  # numpy 2.5's stubs
     return dataclasses.replace(of_parts[0], share=share, grid=GridMap(values, grids[0].placement))
 
 

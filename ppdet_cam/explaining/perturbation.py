@@ -119,7 +119,7 @@ def occlusion_map(
         excess = np.concatenate([tiled, drops(replay, finer)]) - usual
         maps.append(occlusion([*windows, *finer], excess, image_hw=frame.original_hw))
     shown = [heatmap / heatmap.max() if len(maps) > 1 else heatmap for heatmap in maps if heatmap.any()]
-    heatmap = np.maximum.reduce(shown) if shown else np.zeros(frame.original_hw)
+    heatmap = np.maximum.reduce(shown) if shown else np.zeros(frame.original_hw)  # type: ignore  # numpy 2.5's stubs
     return np.asarray(heatmap, np.float32)
 
 

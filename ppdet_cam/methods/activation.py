@@ -40,7 +40,7 @@ def eigencam(activations: np.ndarray) -> np.ndarray:
         array([[5., 0.]])
     """
     component = first_component(activations)
-    largest = component.flat[int(np.abs(component).argmax())]
+    largest = component.flat[int(np.abs(component).argmax())]  # type: ignore  # numpy 2.5's stubs
     return np.maximum(component if largest >= 0 else -component, 0.0)
 
 

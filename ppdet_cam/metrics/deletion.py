@@ -268,7 +268,7 @@ def _walk(
     order = np.argsort(-values, axis=None, kind="stable")
     rank = np.empty(values.size, dtype=np.int64)
     rank[order] = np.arange(values.size)
-    rank = rank.reshape(values.shape)
+    rank = rank.reshape(values.shape)  # type: ignore  # numpy 2.5's stubs
     scores = []
     for first in range(0, len(altered), points.batch_size):
         replaced = rank[None] < altered[first : first + points.batch_size, None, None]

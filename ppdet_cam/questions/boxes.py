@@ -327,7 +327,7 @@ def _suppressor(candidate: Detection, row: int, scene: Scene) -> tuple[Detection
     overlaps = iou(candidate.box_xyxy, boxes[[scene.rows[d.index] for d in rivals]])
     if not rivals or overlaps.max() <= (scene.nms_iou or 0.0):
         return None, 0.0
-    best = int(overlaps.argmax())
+    best = int(overlaps.argmax())  # type: ignore  # numpy 2.5's stubs
     return rivals[best], float(overlaps[best])
 
 

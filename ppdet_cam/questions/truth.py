@@ -181,7 +181,7 @@ def match(detections: Sequence[Detection], true_boxes: Sequence[TrueBox]) -> lis
         rivals = [box for box in free if box.class_name == detection.class_name]
         overlaps = iou(detection.box_xyxy, np.array([box.box_xyxy for box in rivals]))
         if rivals and overlaps.max() >= MATCH_IOU:
-            best = int(overlaps.argmax())
+            best = int(overlaps.argmax())  # type: ignore  # numpy 2.5's stubs
             found.append(Match(rivals[best], detection.index, float(overlaps[best])))
             free.remove(rivals[best])
     return found
