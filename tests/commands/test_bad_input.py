@@ -182,10 +182,10 @@ def test_python_tags_are_refused_unread(refused, command, tag, place):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("architecture", ["CenterNet", "PicoDet"])
+@pytest.mark.parametrize("architecture", ["CenterNet", "TTFNet"])
 def test_unsupported_architecture_gives_the_supported_ones(refused, command, architecture):
     """A detector of ppdet that is not supported is named, with the list of those that are."""
-    head = {"CenterNet": "DLA", "PicoDet": "LCNet"}[architecture]
+    head = {"CenterNet": "DLA", "TTFNet": "DarkNet"}[architecture]
     config = command.folder / "other.yml"
     config.write_text(f"architecture: {architecture}\n{architecture}: {{backbone: {head}}}\n", encoding="utf-8")
     says(refused("-c", config), f"architecture '{architecture}' is not supported", ", ".join(families.names()))
@@ -215,10 +215,9 @@ def ppyoloe_weights(tmp_path_factory, detector_of):
     return path
 
 
-@pytest.mark.parametrize("nms", ["MatrixNMS", "null"])
-def test_nms_that_tells_no_index_is_refused(refused, ppyoloe_weights, nms):
+def test_nms_that_tells_no_index_is_refused(refused, ppyoloe_weights):
     """Without the kept rows no box can be explained; the message names the NMS that works."""
-    overrides = [f"weights={ppyoloe_weights}", *PPYOLOE.overrides, f"PPYOLOEHead.nms={nms}"]
+    overrides = [f"weights={ppyoloe_weights}", *PPYOLOE.overrides, "PPYOLOEHead.nms=null"]
     says(refused(*overrides, "-c", ROOT / PPYOLOE.config), "NMS is", "does not tell the rows", "MultiClassNMS")
 
 
