@@ -21,15 +21,12 @@ from ppdet_cam.detectors import compat  # noqa: E402, F401
 
 import paddle  # isort: skip  # noqa: E402
 import ppdet.utils.cam_utils as cam_utils  # noqa: E402
+from one_element import repair  # noqa: E402
 from ppdet.core.workspace import load_config, merge_config  # noqa: E402
+from ppdet.engine import trainer  # noqa: E402
 
-
-def _int_of_one(value: object) -> int:
-    """Returns `int` of a number, or of an array with one element, which numpy 2.4 and newer refuse."""
-    return int(value.item() if hasattr(value, "item") else value)  # type: ignore[call-overload]
-
-
-cam_utils.int = _int_of_one  # the index of a box before NMS is an array of one element
+repair(cam_utils)
+repair(trainer)
 
 
 class OldTool(cam_utils.BBoxCAM):

@@ -13,9 +13,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ppdet_cam.detectors import compat  # noqa: E402, F401  # isort: skip  (first: it imports ppdet)
+from one_element import repair  # noqa: E402
 from PIL import ImageDraw  # noqa: E402
 from ppdet.core.workspace import load_config, merge_config  # noqa: E402
 from ppdet.engine import Trainer  # noqa: E402
+from ppdet.engine import trainer as trainer_module
 
 
 def text_size(draw: ImageDraw.ImageDraw, text: str) -> tuple[int, int]:
@@ -25,6 +27,7 @@ def text_size(draw: ImageDraw.ImageDraw, text: str) -> tuple[int, int]:
 
 
 def main() -> None:
+    repair(trainer_module)
     ImageDraw.ImageDraw.textsize = text_size  # type: ignore[attr-defined]
     config, weights, image, threshold, out = sys.argv[1:]
     settings = load_config(config)
