@@ -290,6 +290,11 @@ class DenseExtractor(Extractor):
 
     background_columns = 0
 
+    @property
+    def nms_owner(self) -> object:
+        """The head itself, where no post-processing of the model's own has the NMS."""
+        return getattr(self.model, self.head_name)
+
     def kept_rows(self, record: NmsRecord) -> list[KeptRow]:
         """Returns row and class; the operator's index counts the rows of [1, classes, M]."""
         kept = [

@@ -27,10 +27,6 @@ class FCOSExtractor(CellExtractor):
     head_name = "fcos_head"
 
     @property
-    def nms_owner(self) -> object:
-        return self.model.fcos_head
-
-    @property
     def watched(self) -> Sequence[nn.Layer]:
         head = self.model.fcos_head
         return [head.fcos_head_cls, head.fcos_head_centerness, *head.scales_regs]

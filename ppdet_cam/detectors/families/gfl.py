@@ -31,10 +31,6 @@ class DistributionExtractor(CellExtractor):
     head_name = "head"
 
     @property
-    def nms_owner(self) -> object:
-        return self.model.head
-
-    @property
     def quantities(self) -> frozenset[Quantity]:
         """With a quality predictor (GFLv2) the head also says how well the box lies."""
         return super().quantities | ({Quantity.QUALITY} if self.model.head.dgqp_module else set())

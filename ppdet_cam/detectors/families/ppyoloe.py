@@ -29,10 +29,6 @@ class PPYOLOEExtractor(CellExtractor):
     head_name = "yolo_head"
 
     @property
-    def nms_owner(self) -> object:
-        return self.model.yolo_head
-
-    @property
     def watched(self) -> Sequence[nn.Layer]:
         return [*self.model.yolo_head.pred_cls, *self.model.yolo_head.pred_reg]
 

@@ -22,10 +22,6 @@ class RetinaNetExtractor(DenseExtractor):
     head_name = "head"
 
     @property
-    def nms_owner(self) -> object:
-        return self.model.head
-
-    @property
     def watched(self) -> Sequence[nn.Layer]:
         return [self.model.head]
 

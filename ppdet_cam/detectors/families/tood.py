@@ -20,10 +20,6 @@ class TOODExtractor(CellExtractor):
     head_name = "head"
 
     @property
-    def nms_owner(self) -> object:
-        return self.model.head
-
-    @property
     def watched(self) -> Sequence[nn.Layer]:
         head = self.model.head
         aligning = [head.cls_prob_conv2, head.reg_offset_conv2] if head.use_align_head else []

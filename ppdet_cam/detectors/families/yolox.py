@@ -20,10 +20,6 @@ class YOLOXExtractor(CellExtractor):
     head_name = "head"
 
     @property
-    def nms_owner(self) -> object:
-        return self.model.head
-
-    @property
     def watched(self) -> Sequence[nn.Layer]:
         return [*self.model.head.conv_cls, *self.model.head.conv_reg]
 
