@@ -15,7 +15,6 @@ from paddle import nn
 from ppdet_cam.detectors.class_names import class_names
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.device import SWITCHES, choose_device
-from ppdet_cam.detectors.families.base import check_nms
 from ppdet_cam.detectors.families.choosing import architecture_of, extractor_type, known_heads
 from ppdet_cam.detectors.override_names import check_overrides
 from ppdet_cam.detectors.preprocessing import Preprocessing
@@ -64,7 +63,7 @@ def detector_of(settings: Mapping[str, object], *, model: nn.Layer | None = None
     for parameter in model.parameters():
         parameter.stop_gradient = True
     detector = Detector(architecture, model, extractor(model), class_names=names, reader=reader, device=device)
-    check_nms(detector.extractor.nms_owner)
+    detector.extractor.check()
     return detector
 
 

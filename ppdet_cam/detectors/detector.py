@@ -26,12 +26,13 @@ from ppdet_cam.detectors.capture import (
 )
 from ppdet_cam.detectors.convolutions import windowed_gradients
 from ppdet_cam.detectors.families import Extractor, family_name
-from ppdet_cam.detectors.families.base import KeptRow, NmsRecord, ReachedNms, Source, lowers_scores, recording_nms
+from ppdet_cam.detectors.families.base import KeptRow, Source
+from ppdet_cam.detectors.families.last_step import LastStep, ReachedLastStep
 from ppdet_cam.detectors.loading import load_into
 from ppdet_cam.detectors.preprocessing import Preprocessing
 from ppdet_cam.detectors.workspace import first_line
 from ppdet_cam.errors import ImageError, PpdetCamError, WeightsError
-from ppdet_cam.structures import Candidates, CellStrides, Detection, Frame, ImageGeometry
+from ppdet_cam.structures import Candidates, CellStrides, Detection, Frame, ImageGeometry, Quantity
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ForwardPass:
         watch: what the extractor reads its scores from.
         cell_strides: the size of a cell, for grids of which the head says so.
         extractor: turns a kept candidate into what the head says of it, with a graph.
-        record: what NMS was given and kept.
+        record: what the last step was given and kept.
         inputs: the network's inputs.
     """
 
@@ -57,26 +58,12 @@ class ForwardPass:
     watch: Watch
     cell_strides: CellStrides
     extractor: Extractor
-    record: NmsRecord
+    record: LastStep
     inputs: Mapping[str, paddle.Tensor]
 
     def candidates(self) -> Candidates:
         """Returns every box of the image before NMS."""
         return self.extractor.candidates(self.record, self.geometry)
-
-
-@dataclass(frozen=True)
-class NmsSettings:
-    """The numbers of a detector's NMS.
-
-    Attributes:
-        score_threshold: candidates with a lower score are left out.
-        iou_threshold: of two boxes of a class that overlap more, the one with the higher score stays; None for an NMS
-            that lowers scores instead.
-    """
-
-    score_threshold: float
-    iou_threshold: float | None
 
 
 class Detector:
@@ -134,33 +121,29 @@ class Detector:
         return {path: layer for path, layer in found.items() if path not in roi}, roi
 
     @property
-    def nms_settings(self) -> NmsSettings:
-        """The numbers of the detector's NMS."""
-        nms = self.extractor.nms_owner.nms  # type: ignore[attr-defined]
-        return NmsSettings(float(nms.score_threshold), None if lowers_scores(nms) else float(nms.nms_threshold))
-
-    @property
     def name(self) -> str:
         """Architecture and head, as the registry of extractors has them."""
         return family_name(self.architecture, type(getattr(self.model, self.extractor.head_name)).__name__)
 
-    def forward(self, frame: Frame, layers: Mapping[str, nn.Layer], *, boxes: bool = False) -> ForwardPass:
+    def forward(
+        self, frame: Frame, layers: Mapping[str, nn.Layer], *, wanted: Quantity = Quantity.PROBABILITIES
+    ) -> ForwardPass:
         """Runs one image and keeps what its gradients need.
 
         Args:
             frame: the image.
             layers: path -> layer to capture.
-            boxes: whether the gradients of boxes will be asked for, and not of scores only.
+            wanted: the quantity whose gradients will be asked for.
         """
         inputs, geometry = self.reader.prepare(frame)
         with contextlib.ExitStack() as stack:
             stack.enter_context(paddle.enable_grad())
-            record = stack.enter_context(recording_nms(self.extractor.nms_owner))
+            record = stack.enter_context(self.extractor.last_step())
             stack.enter_context(self.extractor.boxes_only())
             if self.device == "cpu":
                 stack.enter_context(windowed_gradients(self.model))
             stack.enter_context(without_graph(self.extractor.graph_free))
-            stack.enter_context(without_graph([] if boxes else self.extractor.box_branch))
+            stack.enter_context(without_graph([] if wanted is Quantity.BOXES else self.extractor.box_branch))
             capture = stack.enter_context(capturing(dict(layers)))
             watch = stack.enter_context(watching(self.extractor.watched))
             rows = self._run(inputs, frame)
@@ -188,8 +171,8 @@ class Detector:
         *,
         outputs: Mapping[nn.Layer, Output] | None = None,
         sources: Sequence[Source] | None = None,
-    ) -> tuple[Watch, NmsRecord]:
-        """Runs altered images, or altered features, up to NMS and without a graph.
+    ) -> tuple[Watch, LastStep]:
+        """Runs altered images, or altered features, up to the last step and without a graph.
 
         Args:
             inputs: of a batch.
@@ -198,25 +181,25 @@ class Detector:
             sources: the only places that will be asked about; None for every candidate.
 
         Returns:
-            What the extractor's layers saw, and what NMS was given.
+            What the extractor's layers saw, and what the last step was given.
         """
         with contextlib.ExitStack() as stack:
             stack.enter_context(paddle.no_grad())
-            record = stack.enter_context(recording_nms(self.extractor.nms_owner, stop=True))
+            record = stack.enter_context(self.extractor.last_step(stop=True))
             stack.enter_context(self.extractor.boxes_only())
             if sources is not None:
                 stack.enter_context(self.extractor.on_sources(sources))
             for layer, output in (outputs or {}).items():
                 stack.enter_context(replaced_methods(layer, forward=lambda *_, output=output, **__: output))
             watch = stack.enter_context(watching(self.extractor.watched))
-            with contextlib.suppress(ReachedNms):
+            with contextlib.suppress(ReachedLastStep):
                 self._run(inputs, frame)
         return watch, record
 
     def _run(self, inputs: Mapping[str, paddle.Tensor], frame: Frame) -> np.ndarray:
         try:
-            rows = self.model(dict(inputs))["bbox"].numpy()
-        except (ReachedNms, PpdetCamError):
+            rows = self.extractor.output_rows(self.model(dict(inputs)))
+        except (ReachedLastStep, PpdetCamError):
             raise
         except Exception as error:  # anything: paddle gives a SystemError or MemoryError for numbers too large
             (height, width), shape = frame.original_hw, list(inputs["image"].shape)

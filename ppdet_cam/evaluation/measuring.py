@@ -296,7 +296,7 @@ def _score_fn(detector: Detector, frame: Frame, detection: Detection) -> Callabl
 
     def _left(candidates: Candidates) -> float:
         sure = candidates.scores[:, detection.class_id]
-        seen = sure >= detector.nms_settings.score_threshold
+        seen = sure >= detector.extractor.keep_rule.score_threshold
         column = detection.class_id if candidates.boxes_xyxy.shape[1] > 1 else 0
         return best_similarity(
             detection.box_xyxy,

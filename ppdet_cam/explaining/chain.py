@@ -20,7 +20,7 @@ from ppdet_cam.explaining.subjects import Subject
 from ppdet_cam.methods import Method, Needs, methods
 from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
-from ppdet_cam.structures import Explanation, FeatureMap, Frame, LevelShare, MapStatus, Quantity
+from ppdet_cam.structures import Explanation, FeatureMap, Frame, LevelShare, MapStatus
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def forward_of(detector: Detector, frame: Frame, asked: Asked) -> ForwardPass:
         LayerError: a layer gives no feature map, or not the level that is asked for.
     """
     image_layers, _ = detector.layers(list(asked.image_layers))
-    forward = detector.forward(frame, image_layers, boxes=asked.target.quantity is Quantity.BOXES)
+    forward = detector.forward(frame, image_layers, wanted=asked.target.quantity)
     for path, levels in asked.image_layers.items():
         forward.capture.chosen(path, levels)
     return forward

@@ -12,7 +12,7 @@ from ppdet_cam.detectors.capture import capturing
 from ppdet_cam.detectors.detector import ForwardPass
 from ppdet_cam.detectors.families.base import KeptRow, check_scores
 from ppdet_cam.questions.targets import Target
-from ppdet_cam.structures import FeatureKind, FeatureMap, HeadOutputs, Quantity
+from ppdet_cam.structures import FeatureKind, FeatureMap, HeadOutputs
 
 
 def image_features(
@@ -35,7 +35,7 @@ def image_features(
     tensors = [forward.capture.feature_maps(path)[level] for path, level in places]
     source = forward.extractor.source_of(forward.watch, kept)
     with paddle.enable_grad():
-        outputs = forward.extractor.outputs(forward.watch, [source], boxes=target.quantity is Quantity.BOXES)
+        outputs = forward.extractor.outputs(forward.watch, [source], wanted=target.quantity)
         numbers = [part(outputs, 0, kept.class_id) for part in target.parts]
     _check_printed(outputs, [kept])
     own = own_levels(
@@ -84,7 +84,7 @@ def roi_features(
     """
     sources = [forward.extractor.source_of(forward.watch, box) for box in kept]
     with paddle.enable_grad(), capturing(dict(layers)) as capture:
-        outputs = forward.extractor.outputs(forward.watch, sources, boxes=target.quantity is Quantity.BOXES)
+        outputs = forward.extractor.outputs(forward.watch, sources, wanted=target.quantity)
         numbers = [sum(part(outputs, row, box.class_id) for row, box in enumerate(kept)) for part in target.parts]
     _check_printed(outputs, kept)
     places = [(path, level) for path in layers for level in capture.chosen(path, levels[path])]

@@ -67,7 +67,7 @@ def black_box_maps(
     minimum is subtracted: what a mask leaves of any box lifts the whole map.
     """
     count = question.samples or DEFAULT_MASKS
-    threshold = detector.nms_settings.score_threshold
+    threshold = detector.extractor.keep_rule.score_threshold
     wanted = [_of_class(forward.candidates(), box.row, box.class_id) for box in kept]
     similarities = np.zeros((len(kept), count))
     masks = random_masks(count, image_hw=frame.original_hw, seed=question.seed)

@@ -26,7 +26,7 @@ class Replay:
         forward: its forward pass.
         kept: the box's candidate.
         part: the number that is explained.
-        boxes: whether that number is read from the box.
+        wanted: the quantity that it is read from.
         batch: how many altered versions run at once.
     """
 
@@ -35,7 +35,7 @@ class Replay:
     forward: ForwardPass
     kept: KeptRow
     part: Read
-    boxes: bool
+    wanted: Quantity
     batch: int
 
     @property
@@ -95,16 +95,16 @@ class Replay:
         layer = self.detector.layers([feature.layer])[1][feature.layer]
         with paddle.no_grad():
             with capturing({feature.layer: layer}) as capture:
-                extractor.outputs(watch, [self.source], boxes=self.boxes)
+                extractor.outputs(watch, [self.source], wanted=self.wanted)
             output = capture.substituted(feature.layer, feature.level, altered)
             with replaced_methods(layer, forward=lambda *_, **__: output):
-                outputs = extractor.outputs(watch, [self.source] * count, boxes=self.boxes)
+                outputs = extractor.outputs(watch, [self.source] * count, wanted=self.wanted)
         for row in range(count):
             yield float(self.part(outputs, row, self.kept.class_id))
 
     def _number(self, watch: Watch, source: Source, image: int) -> float:
         with paddle.no_grad():
-            outputs = self.forward.extractor.outputs(watch, [source], boxes=self.boxes, image=image)
+            outputs = self.forward.extractor.outputs(watch, [source], wanted=self.wanted, image=image)
         return float(self.part(outputs, 0, self.kept.class_id))
 
 
@@ -112,8 +112,7 @@ def replays(
     detector: Detector, frame: Frame, forward: ForwardPass, kept: KeptRow, target: Target, *, batch: int
 ) -> list[Replay]:
     """Returns a replay for each part of the target."""
-    boxes = target.quantity is Quantity.BOXES
-    return [Replay(detector, frame, forward, kept, part, boxes, batch) for part in target.parts]
+    return [Replay(detector, frame, forward, kept, part, target.quantity, batch) for part in target.parts]
 
 
 def candidates_of_masked_images(

@@ -56,15 +56,15 @@ def subjects_of(
 
 
 def _scene(detector: Detector, forward: ForwardPass, draw_threshold: float) -> Scene:
-    nms, proposals = detector.nms_settings, forward.extractor.proposals(forward.watch)
+    rule, proposals = forward.extractor.keep_rule, forward.extractor.proposals(forward.watch)
     return Scene(
         candidates=forward.candidates(),
         detections=forward.detections,
         rows={index: kept.row for index, kept in forward.kept.items()},
         class_names=detector.class_names,
         draw_threshold=draw_threshold,
-        nms_score_threshold=nms.score_threshold,
-        nms_iou=nms.iou_threshold,
+        nms_score_threshold=rule.score_threshold,
+        nms_iou=rule.iou_threshold,
         proposals_xyxy=None
         if proposals is None
         else np.array([box_on_original(tuple(box), forward.geometry) for box in proposals]),

@@ -23,6 +23,7 @@ from ppdet_cam.detectors import convolutions
 from ppdet_cam.detectors import detector as detector_module
 from ppdet_cam.detectors.convolutions import input_gradient, kernel_taps, window, windowed_gradients
 from ppdet_cam.explaining.explainer import Explainer
+from ppdet_cam.structures import Quantity
 
 RELATIVE = 1e-5
 
@@ -133,9 +134,10 @@ def test_detector_has_the_gradients_of_paddle(detector_of, photo, every_size, mo
     """For every level of every layer, and for each side of the box; detections and activations are the same bits."""
     detector = detector_of(name)
     layers = [layer for layer in FAMILIES[name].layers if "roi" not in layer]
-    forward, chosen, _ = forward_of(detector, photo, layers, boxes=text == "box")
+    wanted = Quantity.BOXES if text == "box" else Quantity.PROBABILITIES
+    forward, chosen, _ = forward_of(detector, photo, layers, wanted=wanted)
     monkeypatch.setattr(detector_module, "windowed_gradients", lambda model: contextlib.nullcontext())
-    plain, plain_chosen, _ = forward_of(detector, photo, layers, boxes=text == "box")
+    plain, plain_chosen, _ = forward_of(detector, photo, layers, wanted=wanted)
     assert chosen == plain_chosen
     target = target_of(detector, text)
     compared = 0

@@ -86,7 +86,7 @@ def passes(detector_of, photo):
 
     def get(name):
         if name not in done:
-            done[name] = forward_of(detector_of(name), photo, boxes=True)
+            done[name] = forward_of(detector_of(name), photo, wanted=Quantity.BOXES)
         return done[name]
 
     return get
@@ -124,7 +124,7 @@ def test_decoded_box_equals_the_printed_one(family, detector, photo, passes):
     for detection in forward.detections:
         kept = forward.kept[detection.index]
         source = forward.extractor.source(forward.watch, kept.row)
-        boxes = forward.extractor.outputs(forward.watch, [source], boxes=True).boxes_xyxy.numpy()[0]
+        boxes = forward.extractor.outputs(forward.watch, [source], wanted=Quantity.BOXES).boxes_xyxy.numpy()[0]
         decoded = boxes[kept.class_id if len(boxes) > 1 else 0]
         found = box_on_original(tuple(float(value) for value in decoded), forward.geometry)
         printed = as_printed(detector, found, photo.original_hw)
@@ -132,7 +132,7 @@ def test_decoded_box_equals_the_printed_one(family, detector, photo, passes):
 
 
 def test_boxes_are_given_only_where_asked_for(family, passes):
-    """Without `boxes=True` nothing is decoded."""
+    """Without `wanted=Quantity.BOXES` nothing is decoded."""
     forward, chosen, _ = passes(family.name)
     source = forward.extractor.source(forward.watch, forward.kept[chosen[0].index].row)
     assert forward.extractor.outputs(forward.watch, [source]).boxes_xyxy is None
@@ -157,9 +157,9 @@ def test_several_sources_give_what_each_gives_alone(family, passes):
     """Row k of the outputs is of source k and depends on no other."""
     forward, chosen, _ = passes(family.name)
     sources = [forward.extractor.source(forward.watch, forward.kept[d.index].row) for d in chosen]
-    together = forward.extractor.outputs(forward.watch, sources, boxes=True)
+    together = forward.extractor.outputs(forward.watch, sources, wanted=Quantity.BOXES)
     for row, source in enumerate(sources):
-        alone = forward.extractor.outputs(forward.watch, [source], boxes=True)
+        alone = forward.extractor.outputs(forward.watch, [source], wanted=Quantity.BOXES)
         for field in dataclasses.fields(together):
             of_all, of_one = getattr(together, field.name), getattr(alone, field.name)
             assert (of_all is None) == (of_one is None)
@@ -183,7 +183,7 @@ def test_quantities_are_what_the_outputs_hold(family, passes):
     """A head that says it has a quantity gives it, and gives no other."""
     forward, chosen, _ = passes(family.name)
     source = forward.extractor.source(forward.watch, forward.kept[chosen[0].index].row)
-    outputs = forward.extractor.outputs(forward.watch, [source], boxes=True)
+    outputs = forward.extractor.outputs(forward.watch, [source], wanted=Quantity.BOXES)
     given = {
         Quantity.PROBABILITIES: outputs.probabilities,
         Quantity.LOGITS: outputs.logits,
@@ -241,7 +241,7 @@ def test_roi_features_have_the_box_targets_gradient(detector_of, photo, name):
     """The second stage's box has a gradient at the RoI's own features, one per side, of its own class's box."""
     detector = detector_of(name)
     layer = SCORE_LAYERS[name]
-    forward, chosen, roi_layers = forward_of(detector, photo, [layer], boxes=True)
+    forward, chosen, roi_layers = forward_of(detector, photo, [layer], wanted=Quantity.BOXES)
     kept = forward.kept[chosen[0].index]
     (parts,) = roi_features(forward, roi_layers, {layer: None}, [kept], target_of(detector, "box"))
     source = forward.extractor.source(forward.watch, kept.row)
@@ -260,7 +260,7 @@ def test_roi_features_have_the_box_targets_gradient(detector_of, photo, name):
 def numbers_of(extractor, watch, source, image=0):
     """Everything that the head says at one place."""
     with paddle.no_grad():
-        outputs = extractor.outputs(watch, [source], boxes=True, image=image)
+        outputs = extractor.outputs(watch, [source], wanted=Quantity.BOXES, image=image)
     values = (outputs.probabilities, outputs.boxes_xyxy, outputs.objectness, outputs.quality, outputs.centerness)
     return np.concatenate([value.numpy().ravel() for value in values if value is not None])
 
@@ -383,7 +383,7 @@ def iou_aware(detector_of, photo):
 @pytest.fixture(scope="module")
 def iou_aware_pass(iou_aware, photo):
     """Its forward pass, and the candidate of a detection whose score is not saturated."""
-    forward = iou_aware.forward(photo, iou_aware.layers([BACKBONE])[0], boxes=True)
+    forward = iou_aware.forward(photo, iou_aware.layers([BACKBONE])[0], wanted=Quantity.BOXES)
     return forward, forward.kept[max(forward.detections, key=lambda detection: slope(detection.score)).index]
 
 

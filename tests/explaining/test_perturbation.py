@@ -172,7 +172,7 @@ def test_ablationcam_map_is_made_of_the_own_level_only(case_of):
 def test_ablation_of_a_box_side_asks_for_the_side(detector_of, photo):
     """Targets read from the box are ablated as well: each side moves as it does in a run without the channel."""
     detector = detector_of("ssd")
-    forward, chosen, _ = forward_of(detector, photo, boxes=True)
+    forward, chosen, _ = forward_of(detector, photo, wanted=Quantity.BOXES)
     kept, target = forward.kept[chosen[0].index], target_of(detector, "box")
     assert target.quantity is Quantity.BOXES
     levels = {BACKBONE: forward.capture.chosen(BACKBONE, None)}
@@ -340,7 +340,7 @@ def test_drise_weighs_each_mask_with_what_it_leaves_of_the_box(detector_of, phot
     for mask in masks:
         left = detector.forward(masked(photo, mask), {}).candidates()
         sure = left.scores.max(axis=1)
-        shown = sure >= detector.nms_settings.score_threshold
+        shown = sure >= detector.extractor.keep_rule.score_threshold
         similarity = detection_similarity(
             box, scores, left.boxes_xyxy[shown, 0], left.scores[shown], objectness=sure[shown]
         )

@@ -24,11 +24,11 @@ LOGIT_STEP, PIXEL_STEP = 0.02, 0.05
 
 
 def forward_of(
-    detector: Detector, photo: Frame, layers: Sequence[str] = (BACKBONE,), *, boxes: bool = False
+    detector: Detector, photo: Frame, layers: Sequence[str] = (BACKBONE,), *, wanted: Quantity = Quantity.PROBABILITIES
 ) -> tuple[ForwardPass, list[Detection], dict]:
     """A forward pass, its detections above the threshold, and the RoI layers among `layers`."""
     image_layers, roi_layers = detector.layers(layers)
-    forward = detector.forward(photo, image_layers, boxes=boxes)
+    forward = detector.forward(photo, image_layers, wanted=wanted)
     chosen = [detection for detection in forward.detections if detection.score >= THRESHOLD]
     assert chosen, "the seeded detector finds nothing"
     return forward, chosen, roi_layers
@@ -214,10 +214,10 @@ def assert_target_equals_differences(
     """Compares d target / d backbone features with central differences of a replay with those features altered."""
     target, extractor = target_of(detector, text), forward.extractor
     source = extractor.source(forward.watch, kept.row)
-    boxes = target.quantity is Quantity.BOXES
+    wanted = target.quantity
     shares = (1.0, 0.5)
     for part, features in zip(target.parts, features_of(forward, kept, target)):
-        before = extractor.outputs(forward.watch, [source], boxes=boxes)
+        before = extractor.outputs(forward.watch, [source], wanted=wanted)
         value = float(part(before, 0, kept.class_id))
         wanted = {Quantity.BOXES: PIXEL_STEP, Quantity.LOGITS: LOGIT_STEP}.get(
             target.quantity, LOGIT_STEP * slope(abs(value))
@@ -240,7 +240,7 @@ def assert_target_equals_differences(
         output = [paddle.to_tensor(array.astype(np.float32)) for array in altered]
         watch, _ = detector.replay(inputs, photo, outputs={detector.model.backbone: output}, sources=[source])
         numbers = [
-            float(part(extractor.outputs(watch, [source], boxes=boxes, image=image), 0, kept.class_id))
+            float(part(extractor.outputs(watch, [source], wanted=wanted, image=image), 0, kept.class_id))
             for image in range(2 * len(shares))
         ]
         differences = [(numbers[2 * line] - numbers[2 * line + 1]) / (2 * step) for line, step in enumerate(steps)]

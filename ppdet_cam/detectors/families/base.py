@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import paddle
 from paddle import nn
-from ppdet.modeling import ops as operators
 
-from ppdet_cam.detectors.capture import Watch, replaced_methods
-from ppdet_cam.errors import ConfigError, ScoreMismatchError
+from ppdet_cam.detectors.capture import Watch
+from ppdet_cam.detectors.families.last_step import KeepRule, LastStep, check_nms, nms_rule, recording_nms
+from ppdet_cam.errors import ScoreMismatchError
 from ppdet_cam.registry import Registry
 from ppdet_cam.structures import Candidates, CellStrides, HeadOutputs, ImageGeometry, Quantity
 
@@ -60,114 +59,6 @@ class KeptRow:
     pinned: Source | None = None
 
 
-@dataclass
-class NmsRecord:
-    """What one NMS was given and kept.
-
-    Attributes:
-        boxes: [N, M, 4], or [M, classes, 4] for RoIs of all images together.
-        scores: the class scores of every candidate, [N, classes, M] or [M, classes].
-        counts: for RoIs, how many each image has.
-        index: int [K], the kept positions as the operator counts them.
-        rows: float32 [K, 6], label, score and box of each kept candidate.
-        lowers_scores: whether this NMS prints a lower score for a candidate that others overlap.
-    """
-
-    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 4), np.float32))
-    scores: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    index: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 6), np.float32))
-    lowers_scores: bool = False
-
-
-class ReachedNms(Exception):
-    """Everything that NMS is given is known; the rest of the forward pass is not wanted."""
-
-
-class _RecordingNms:
-    """Stands in for a ppdet NMS and notes the index that ppdet throws away."""
-
-    def __init__(self, nms: object, record: NmsRecord, *, stop: bool) -> None:
-        self._nms = nms
-        self._record = record
-        self._stop = stop
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._nms, name)
-
-    def __call__(self, bboxes: object, score: paddle.Tensor, *rest: object) -> tuple[object, ...]:
-        self._record.scores = score.numpy()
-        boxes, counts = bboxes if isinstance(bboxes, tuple) else (bboxes, None)
-        self._record.boxes = boxes.numpy()  # type: ignore[attr-defined]
-        if counts is not None:
-            self._record.counts = counts.numpy()
-        if self._stop:
-            raise ReachedNms
-        indexed = _matrix_nms if lowers_scores(self._nms) else _multiclass_nms
-        rows, count, index, asked = indexed(self._nms, bboxes, score, *rest)
-        if rows.ndim == 2 and rows.shape[-1] == 6:
-            self._record.rows = rows.numpy()
-            self._record.index = index.numpy().reshape(-1).astype(np.int64)
-        return rows, count, (index if asked else None)
-
-
-def lowers_scores(nms: object) -> bool:
-    """Whether an NMS is of MatrixNMS's kind: it leaves no box out for an overlap, but lowers its score."""
-    return hasattr(nms, "post_threshold")
-
-
-def _multiclass_nms(
-    nms: object, bboxes: object, score: paddle.Tensor, *rest: object
-) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor, bool]:
-    """Returns rows, count and index of the kept candidates, and whether ppdet wants the index itself."""
-    asked: bool = nms.return_index  # type: ignore[attr-defined]
-    nms.return_index = True  # type: ignore[attr-defined]
-    try:
-        rows, count, index = nms(bboxes, score, *rest)  # type: ignore[operator]
-    finally:
-        nms.return_index = asked  # type: ignore[attr-defined]
-    return rows, count, index, asked
-
-
-def _matrix_nms(
-    nms: object, bboxes: object, score: paddle.Tensor, *rest: object
-) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor, bool]:
-    """Returns the same of ppdet's MatrixNMS, which does not ask the operator for the index: it is asked here."""
-    asking = functools.partial(operators.matrix_nms, return_index=True)
-    with replaced_methods(operators, matrix_nms=asking):
-        rows, count, index = nms(bboxes, score, *rest)  # type: ignore[operator]
-    return rows, count, index, False
-
-
-def check_nms(owner: object) -> None:
-    """Raises ConfigError when `owner.nms` is of a kind that tells no index."""
-    nms = getattr(owner, "nms", None)
-    if not (hasattr(nms, "return_index") or lowers_scores(nms)) or getattr(nms, "trt", False):
-        raise ConfigError(
-            f"the config's NMS is {type(nms).__name__}{' with trt' if hasattr(nms, 'return_index') else ''}, which "
-            "does not tell the rows that it kept; MultiClassNMS without trt and MatrixNMS do. Set the head's nms to one"
-        )
-
-
-@contextlib.contextmanager
-def recording_nms(owner: object, *, stop: bool = False) -> Iterator[NmsRecord]:
-    """Notes what `owner.nms` is given and keeps while the context lasts, and puts the owner's own NMS back.
-
-    Args:
-        owner: has the attribute.
-        stop: raise ReachedNms when NMS is reached, instead of running it.
-    """
-    check_nms(owner)
-    nms = owner.nms  # type: ignore[attr-defined]
-    record = NmsRecord(lowers_scores=lowers_scores(nms))
-    owner.nms = _RecordingNms(nms, record, stop=stop)  # type: ignore[attr-defined]
-    try:
-        yield record
-    finally:
-        owner.nms = nms  # type: ignore[attr-defined]
-
-
 class Extractor(abc.ABC):
     """Finds what a head says of a candidate before NMS, with its graph.
 
@@ -186,9 +77,30 @@ class Extractor(abc.ABC):
         self.model = model
 
     @property
-    @abc.abstractmethod
     def nms_owner(self) -> object:
-        """The object whose attribute `nms` is called."""
+        """The object whose attribute `nms` is called; for a head without one, the next four are its own."""
+        raise NotImplementedError(f"{type(self).__name__} has no NMS")
+
+    def check(self) -> None:
+        """Raises ConfigError when the config makes a last step of which nothing can be known."""
+        check_nms(self.nms_owner)
+
+    @property
+    def keep_rule(self) -> KeepRule:
+        """The numbers by which the last step chooses among the candidates."""
+        return nms_rule(self.nms_owner.nms)  # type: ignore[attr-defined]
+
+    def last_step(self, *, stop: bool = False) -> contextlib.AbstractContextManager[LastStep]:
+        """Returns a context that notes what the last step is given and keeps.
+
+        Args:
+            stop: raise ReachedLastStep when it is reached, instead of running it.
+        """
+        return recording_nms(self.nms_owner, stop=stop)
+
+    def output_rows(self, outputs: Mapping[str, paddle.Tensor]) -> np.ndarray:
+        """Returns the detections of the model's output: float32 [K, 6], label, score and box; polygons [K, 10]."""
+        return outputs["bbox"].numpy()
 
     @property
     @abc.abstractmethod
@@ -242,12 +154,12 @@ class Extractor(abc.ABC):
         return source.roi_xyxy
 
     @abc.abstractmethod
-    def kept_rows(self, record: NmsRecord) -> list[KeptRow]:
+    def kept_rows(self, record: LastStep) -> list[KeptRow]:
         """Returns the candidate of each detection, in the detector's order."""
 
     @abc.abstractmethod
-    def candidates(self, record: NmsRecord, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
-        """Returns every candidate of one image of the batch, as NMS was given it."""
+    def candidates(self, record: LastStep, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
+        """Returns every candidate of one image of the batch, as the last step was given it."""
 
     def pooled_xyxy(self, roi: Box) -> Box:
         """Returns the part of the network input that a RoI's cells lie on."""
@@ -270,13 +182,15 @@ class Extractor(abc.ABC):
         """Returns height and width of the grid that the head read the source from, in cells."""
 
     @abc.abstractmethod
-    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+    def outputs(
+        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
+    ) -> HeadOutputs:
         """Returns what the head says at K sources, with its graph.
 
         Args:
             watch: what the watched layers saw.
             sources: where to look. For RoI layers, output row k depends on RoI row k only.
-            boxes: whether the boxes are asked for as well.
+            wanted: the quantity that is asked for; what costs more than scores is left out for others.
             image: position in the batch.
         """
 
@@ -295,7 +209,7 @@ class DenseExtractor(Extractor):
         """The head itself, where no post-processing of the model's own has the NMS."""
         return getattr(self.model, self.head_name)
 
-    def kept_rows(self, record: NmsRecord) -> list[KeptRow]:
+    def kept_rows(self, record: LastStep) -> list[KeptRow]:
         """Returns row and class; the operator's index counts the rows of [1, classes, M]."""
         kept = [
             KeptRow(int(row), int(label), float(record.scores[0, int(label), int(row)]))
@@ -307,7 +221,7 @@ class DenseExtractor(Extractor):
             check_scores([k.score for k in kept], record.rows[:, 1], tolerance=0.0)
         return kept
 
-    def candidates(self, record: NmsRecord, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
+    def candidates(self, record: LastStep, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
         """Returns one box per candidate; these heads' NMS works in original pixels."""
         scores = record.scores[image].T
         return Candidates(record.boxes[image][:, None], scores[:, : scores.shape[1] - self.background_columns])

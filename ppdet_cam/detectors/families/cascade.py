@@ -13,7 +13,7 @@ from ppdet.modeling.bbox_utils import delta2bbox
 from ppdet_cam.detectors.capture import Watch, replaced_methods, watching
 from ppdet_cam.detectors.families.base import Box, Source, extracts
 from ppdet_cam.detectors.families.rcnn import RCNNExtractor, rois_of
-from ppdet_cam.structures import HeadOutputs
+from ppdet_cam.structures import HeadOutputs, Quantity
 
 
 @extracts("CascadeRCNN", head_type="CascadeHead")
@@ -50,7 +50,9 @@ class CascadeExtractor(RCNNExtractor):
                 return source.stage_rois[stage]
         return source.stage_rois[call]
 
-    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+    def outputs(
+        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
+    ) -> HeadOutputs:
         """Returns the stages' mean class probabilities, their mean logits, and the boxes that the last stage gives."""
         head = self.model.bbox_head
         features = [feature[image : image + 1] for feature in watch.inputs[head][0][0]]
@@ -71,7 +73,7 @@ class CascadeExtractor(RCNNExtractor):
             (deltas, probabilities), _ = head(features, [stages[0]], count, watch.inputs[head][0][3])
         logits = paddle.stack([scoring.outputs[layer][-1] for layer in head.bbox_score_list]).mean(axis=0)
         weights = self.model.bbox_post_process.decode.prior_box_var
-        decoded = delta2bbox(deltas, stages[-1], weights) if boxes else None
+        decoded = delta2bbox(deltas, stages[-1], weights) if wanted is Quantity.BOXES else None
         return HeadOutputs(probabilities[:, :-1], logits[:, :-1], decoded)
 
     def first_rois(self, sources: Sequence[Source]) -> paddle.Tensor:

@@ -48,7 +48,9 @@ class FCOSExtractor(CellExtractor):
         """Returns each level's grid of logits."""
         return watch.outputs[self.model.fcos_head.fcos_head_cls]
 
-    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+    def outputs(
+        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
+    ) -> HeadOutputs:
         """Returns class logits, the product with the centre-ness, boxes, and the centre-ness or IoU."""
         head = self.model.fcos_head
         logits = of_cells(self.class_logits(watch), sources, image)
@@ -57,7 +59,7 @@ class FCOSExtractor(CellExtractor):
         return HeadOutputs(
             probabilities=paddle.sqrt(scores) if head.sqrt_score else scores,
             logits=logits,
-            boxes_xyxy=self._boxes(watch, sources, image) if boxes else None,
+            boxes_xyxy=self._boxes(watch, sources, image) if wanted is Quantity.BOXES else None,
             quality=factor[:, 0] if self._says_iou else None,
             centerness=None if self._says_iou else factor[:, 0],
         )

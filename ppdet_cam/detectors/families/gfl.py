@@ -39,7 +39,9 @@ class DistributionExtractor(CellExtractor):
     def distance_bins(self, watch: Watch) -> list[paddle.Tensor]:
         """Returns [images, 4 x bins, h, w] of each level, the logits of the sides' distances."""
 
-    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+    def outputs(
+        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
+    ) -> HeadOutputs:
         """Returns the cells' logits, their scores, their boxes from the distances' expected values, and the quality.
 
         With a quality predictor ppdet takes the sigmoid once more of sigmoid times quality; that product is the logit.
@@ -53,7 +55,7 @@ class DistributionExtractor(CellExtractor):
         return HeadOutputs(
             probabilities=self.scores(watch, sources, logits, image),
             logits=logits,
-            boxes_xyxy=self._boxes(watch, sources, image) if boxes else None,
+            boxes_xyxy=self._boxes(watch, sources, image) if wanted is Quantity.BOXES else None,
             quality=None if quality is None else quality[:, 0],
         )
 

@@ -18,7 +18,7 @@ from ppdet_cam.detectors.families.base import (
     extracts,
     of_cells,
 )
-from ppdet_cam.structures import HeadOutputs
+from ppdet_cam.structures import HeadOutputs, Quantity
 
 
 @extracts("YOLOv3", "PPYOLOE", "PPYOLOEWithAuxHead", head_type="PPYOLOEHead")
@@ -40,13 +40,15 @@ class PPYOLOEExtractor(CellExtractor):
         """Returns each level's grid of logits."""
         return [watch.outputs[layer][-1] for layer in self.model.yolo_head.pred_cls]
 
-    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+    def outputs(
+        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
+    ) -> HeadOutputs:
         """Returns the cells' logits, their sigmoids, and their boxes from the distances' expected values."""
         logits = of_cells(self.class_logits(watch), sources, image)
         return HeadOutputs(
             probabilities=F.sigmoid(logits),
             logits=logits,
-            boxes_xyxy=self._boxes(watch, sources, image) if boxes else None,
+            boxes_xyxy=self._boxes(watch, sources, image) if wanted is Quantity.BOXES else None,
         )
 
     def _boxes(self, watch: Watch, sources: Sequence[Source], image: int) -> paddle.Tensor:

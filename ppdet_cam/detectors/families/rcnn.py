@@ -13,8 +13,9 @@ from ppdet.modeling.architectures.faster_rcnn import FasterRCNN
 from ppdet.modeling.bbox_utils import delta2bbox
 
 from ppdet_cam.detectors.capture import Watch, replaced_methods, watching
-from ppdet_cam.detectors.families.base import Box, Extractor, KeptRow, NmsRecord, Source, check_scores, extracts
-from ppdet_cam.structures import Candidates, HeadOutputs, ImageGeometry
+from ppdet_cam.detectors.families.base import Box, Extractor, KeptRow, Source, check_scores, extracts
+from ppdet_cam.detectors.families.last_step import LastStep
+from ppdet_cam.structures import Candidates, HeadOutputs, ImageGeometry, Quantity
 
 
 @extracts("FasterRCNN", head_type="BBoxHead")
@@ -66,7 +67,7 @@ class RCNNExtractor(Extractor):
         """Returns float32 [R, 4], what the RPN proposed, in network input pixels."""
         return watch.inputs[self.model.bbox_head][0][1][0].numpy()
 
-    def kept_rows(self, record: NmsRecord) -> list[KeptRow]:
+    def kept_rows(self, record: LastStep) -> list[KeptRow]:
         """Returns row and class; the operator's index counts row x class over [M, classes], background left out."""
         classes = record.scores.shape[1]
         kept = [
@@ -77,7 +78,7 @@ class RCNNExtractor(Extractor):
         check_scores([k.class_id for k in kept], record.rows[:, 0], tolerance=0.0)
         return kept
 
-    def candidates(self, record: NmsRecord, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
+    def candidates(self, record: LastStep, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
         """Returns a box per RoI and class; this NMS works in network input pixels, which are scaled back here."""
         start = int(record.counts[:image].sum())
         rows = slice(start, start + int(record.counts[image]))
@@ -123,7 +124,9 @@ class RCNNExtractor(Extractor):
         _, _, height, width = watch.inputs[self.model.bbox_head][0][0][source.level].shape
         return height, width
 
-    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+    def outputs(
+        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
+    ) -> HeadOutputs:
         """Returns what the second stage says of each RoI, one row each: no two sources share a RoI row."""
         head = self.model.bbox_head
         features = [feature[image : image + 1] for feature in watch.inputs[head][0][0]]
@@ -133,7 +136,11 @@ class RCNNExtractor(Extractor):
         count = paddle.to_tensor([len(sources)], dtype="int32")
         with watching([head.bbox_score]) as scoring:
             (deltas, probabilities), _ = head(features, [rois], count, None)
-        decoded = delta2bbox(deltas, rois, self.model.bbox_post_process.decode.prior_box_var) if boxes else None
+        decoded = (
+            delta2bbox(deltas, rois, self.model.bbox_post_process.decode.prior_box_var)
+            if wanted is Quantity.BOXES
+            else None
+        )
         return HeadOutputs(probabilities[:, :-1], scoring.outputs[head.bbox_score][-1][:, :-1], decoded)
 
     @property

@@ -12,7 +12,7 @@ from ppdet.modeling.bbox_utils import delta2bbox
 
 from ppdet_cam.detectors.capture import Watch
 from ppdet_cam.detectors.families.base import DenseExtractor, Source, extracts
-from ppdet_cam.structures import HeadOutputs
+from ppdet_cam.structures import HeadOutputs, Quantity
 
 
 @extracts("RetinaNet", head_type="RetinaHead")
@@ -52,7 +52,9 @@ class RetinaNetExtractor(DenseExtractor):
         _, _, height, width = self.level_outputs(watch)[0][source.level].shape
         return height, width
 
-    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+    def outputs(
+        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
+    ) -> HeadOutputs:
         """Returns the anchors' logits, their sigmoids, and their decoded boxes."""
         level_logits, _ = self.level_outputs(watch)
         logits = paddle.stack(
@@ -61,7 +63,9 @@ class RetinaNetExtractor(DenseExtractor):
         return HeadOutputs(
             probabilities=F.sigmoid(logits),
             logits=logits,
-            boxes_xyxy=paddle.stack([self.box(watch, source, image) for source in sources]) if boxes else None,
+            boxes_xyxy=paddle.stack([self.box(watch, source, image) for source in sources])
+            if wanted is Quantity.BOXES
+            else None,
         )
 
     def level_outputs(self, watch: Watch) -> tuple[list[paddle.Tensor], list[paddle.Tensor]]:

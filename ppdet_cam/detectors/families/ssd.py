@@ -10,7 +10,7 @@ from paddle import nn
 
 from ppdet_cam.detectors.capture import Watch
 from ppdet_cam.detectors.families.base import DenseExtractor, Source, extracts
-from ppdet_cam.structures import CellStrides, HeadOutputs
+from ppdet_cam.structures import CellStrides, HeadOutputs, Quantity
 
 
 @extracts("SSD", head_type="SSDHead")
@@ -57,14 +57,18 @@ class SSDExtractor(DenseExtractor):
         grids = [grid_hw for grid_hw in self._grids(watch) if grid_hw[0] * grid_hw[1] == cells]
         return grids[0] if grids else (1, cells)
 
-    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+    def outputs(
+        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
+    ) -> HeadOutputs:
         """Returns the anchors' class logits without the background's, the softmax over both, and the decoded boxes."""
         (_, level_logits), _ = watch.outputs[self._head][-1]
         logits = paddle.stack([level_logits[source.level][image, source.position] for source in sources])
         return HeadOutputs(
             probabilities=F.softmax(logits, axis=-1)[:, :-1],
             logits=logits[:, :-1],
-            boxes_xyxy=paddle.stack([self._box(watch, source, image) for source in sources]) if boxes else None,
+            boxes_xyxy=paddle.stack([self._box(watch, source, image) for source in sources])
+            if wanted is Quantity.BOXES
+            else None,
         )
 
     def _grids(self, watch: Watch) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from paddle import nn
 
 from ppdet_cam.detectors.capture import Watch
 from ppdet_cam.detectors.families.base import CellExtractor, Source, boxes_around, cell_points, extracts, of_cells
-from ppdet_cam.structures import HeadOutputs
+from ppdet_cam.structures import HeadOutputs, Quantity
 
 
 @extracts("TOOD", head_type="TOODHead")
@@ -35,7 +35,9 @@ class TOODExtractor(CellExtractor):
         """Returns each level's grid of logits."""
         return watch.outputs[self.model.head.tood_cls]
 
-    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+    def outputs(
+        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
+    ) -> HeadOutputs:
         """Returns class logits, the square root of class probability times alignment, and boxes."""
         head = self.model.head
         logits = of_cells(self.class_logits(watch), sources, image)
@@ -43,7 +45,7 @@ class TOODExtractor(CellExtractor):
         if head.use_align_head:
             alignment = of_cells(watch.outputs[head.cls_prob_conv2], sources, image)
             scores = paddle.sqrt(scores * F.sigmoid(alignment))
-        found = [self._box(watch, source, image) for source in sources] if boxes else None
+        found = [self._box(watch, source, image) for source in sources] if wanted is Quantity.BOXES else None
         return HeadOutputs(scores, logits, None if found is None else paddle.stack(found))
 
     def _box(self, watch: Watch, source: Source, image: int) -> paddle.Tensor:

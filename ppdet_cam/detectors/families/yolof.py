@@ -31,9 +31,11 @@ class YOLOFExtractor(RetinaNetExtractor):
     def quantities(self) -> frozenset[Quantity]:
         return super().quantities | {Quantity.OBJECTNESS}
 
-    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+    def outputs(
+        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
+    ) -> HeadOutputs:
         """Returns what RetinaNet's head says, and the objectness."""
-        found = super().outputs(watch, sources, boxes=boxes, image=image)
+        found = super().outputs(watch, sources, wanted=wanted, image=image)
         grids = [watch.outputs[self.model.head.object_pred][-1]]
         raw = paddle.concat([of_anchor(grids, source, 1, image) for source in sources])
         return HeadOutputs(found.probabilities, found.logits, found.boxes_xyxy, objectness=F.sigmoid(raw))

@@ -49,7 +49,9 @@ class YOLOv3Extractor(DenseExtractor):
         _, _, height, width = watch.outputs[self.model.yolo_head][-1][source.level].shape
         return height, width
 
-    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+    def outputs(
+        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
+    ) -> HeadOutputs:
         """Returns class logits, sigmoid(objectness) * sigmoid(class logit), boxes, objectness and predicted IoU."""
         values = paddle.stack([self._values(watch, source, image) for source in sources])
         # with IoU awareness the head has mixed the predicted IoU into the objectness that the score is made of
@@ -59,7 +61,9 @@ class YOLOv3Extractor(DenseExtractor):
         return HeadOutputs(
             probabilities=F.sigmoid(values[:, 4:5]) * F.sigmoid(logits),
             logits=logits,
-            boxes_xyxy=paddle.stack([self._box(watch, source, image) for source in sources]) if boxes else None,
+            boxes_xyxy=paddle.stack([self._box(watch, source, image) for source in sources])
+            if wanted is Quantity.BOXES
+            else None,
             objectness=paddle.stack([objectness for objectness, _ in raw]),
             quality=paddle.stack(qualities) if qualities else None,
         )

@@ -31,7 +31,9 @@ class YOLOXExtractor(CellExtractor):
         """Returns each level's grid of logits."""
         return [watch.outputs[layer][-1] for layer in self.model.head.conv_cls]
 
-    def outputs(self, watch: Watch, sources: Sequence[Source], *, boxes: bool = False, image: int = 0) -> HeadOutputs:
+    def outputs(
+        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
+    ) -> HeadOutputs:
         """Returns class logits, the square root of both probabilities' product, boxes, and the objectness."""
         head = self.model.head
         grids = [watch.outputs[layer][-1] for layer in head.conv_reg]
@@ -41,7 +43,7 @@ class YOLOXExtractor(CellExtractor):
         return HeadOutputs(
             probabilities=paddle.sqrt(F.sigmoid(logits) * objectness.unsqueeze(1)),
             logits=logits,
-            boxes_xyxy=self._boxes(grids, sources, numbers) if boxes else None,
+            boxes_xyxy=self._boxes(grids, sources, numbers) if wanted is Quantity.BOXES else None,
             objectness=objectness,
         )
 
