@@ -23,7 +23,7 @@ help:
 	@echo "make demo-all       the same with every demo detector"
 	@echo "make test           install, check the code's form, run all tests"
 	@echo "make test-fast      the everyday tests only"
-	@echo "make test-matrix    the smoke part of the tests on Python 3.9 (oldest of everything), 3.11, 3.12 and 3.13 (newest)"
+	@echo "make test-matrix    the smoke part of the tests on Python 3.9 (oldest of everything) to 3.13 (newest), paddle 2.6 to 3.3"
 	@echo "make test-checkout PADDLEDETECTION=<folder>   what must hold with the ppdet of a PaddleDetection checkout"
 
 install: $(VENV)/.installed

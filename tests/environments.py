@@ -43,8 +43,11 @@ class Leg:
 
 LEGS = (
     Leg("py39", "3.9", constraints="tests/constraints_oldest.txt"),
+    Leg("py310", "3.10", ("paddlepaddle==3.0.0",)),
+    Leg("py310-paddle31", "3.10", ("paddlepaddle==3.1.1",)),
     Leg("py311", "3.11", ("paddlepaddle==2.6.2", "numpy<2", "opencv-python-headless<4.12")),
     Leg("py312", "3.12"),
+    Leg("py312-paddle32", "3.12", ("paddlepaddle==3.2.2",)),
     Leg("py313", "3.13"),
 )
 
