@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import paddle
 import pytest
@@ -66,3 +70,71 @@ def test_config_of_another_model_is_refused(in_memory):
     model, cfg = in_memory
     with pytest.raises(ConfigError, match="the config is for 'SSD', and the model is a BlazeFace"):
         Explainer.from_model(model, {**cfg, "architecture": "SSD"})
+
+
+_TRAINING_SCRIPT = """
+import json, sys
+from pathlib import Path
+
+root, folder = map(Path, sys.argv[1:])
+sys.path[:0] = [str(root), str(root / "demo")]
+import ppdet_cam
+from train_repairs import apply_training_repairs
+import paddle
+from ppdet.core import workspace
+from ppdet.engine import Trainer
+
+apply_training_repairs()
+paddle.set_device("cpu")
+paddle.seed(0)
+cfg = workspace.load_config(str(root / "configs/demo/blazeface.yml"))
+for dataset in (cfg["TrainDataset"], cfg["EvalDataset"]):
+    dataset.dataset_dir = str(folder / "scenes")
+cfg["epoch"], cfg["save_dir"], cfg["filename"] = 1, str(folder), "blazeface"
+trainer = Trainer(cfg, mode="train")
+before = {name: value.numpy().copy() for name, value in trainer.model.state_dict().items()}
+
+
+def asked(explainer):
+    result = explainer(str(root / "demo/drawn/scene_1.jpg"))
+    return [[one.detection.score, *one.detection.box_xyxy, float(one.heatmap.sum())] for one in result]
+
+
+def in_memory():
+    return ppdet_cam.Explainer.from_model(trainer.model, trainer.cfg, draw_threshold=0.0, top_k=3)
+
+
+trainer.train(validate=False)
+after = {name: value.numpy().copy() for name, value in trainer.model.state_dict().items()}
+explainer = in_memory()
+trained = asked(explainer)
+paddle.save(trainer.model.state_dict(), str(folder / "now.pdparams"))
+from_file = ppdet_cam.Explainer.from_config(
+    root / "configs/demo/blazeface.yml", weights=folder / "now.pdparams", draw_threshold=0.0, top_k=3
+)
+of_file = asked(from_file)
+trainer.start_epoch, trainer.cfg["epoch"] = 1, 2
+trainer.train(validate=False)
+print(json.dumps({
+    "moved": sum(bool(abs(after[name] - before[name]).max() > 0) for name in before),
+    "trained": trained, "of_file": of_file, "later": asked(explainer), "trained_on": asked(in_memory()),
+}))
+"""
+
+
+@pytest.mark.slow
+def test_trainer_explains_what_it_just_trained_and_trains_on(tmp_path):
+    """After real training steps the trainer's model gives what its saved weights give, and learns on."""
+    scenes = ROOT / "demo" / "scenes.py"
+    for split, images in (("train", "14"), ("val", "1")):
+        command = [sys.executable, str(scenes), "--out", str(tmp_path / "scenes"), "--split", split, "--images", images]
+        subprocess.run([*command, "--seed", "3"], check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _TRAINING_SCRIPT, str(ROOT), str(tmp_path)], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["moved"] > 50
+    assert len(found["trained"]) == 3
+    assert found["trained"] == found["of_file"] == found["later"]
+    assert found["trained_on"] != found["trained"]
