@@ -24,8 +24,8 @@ import numpy as np  # noqa: F401  (the same)
 import requests
 
 from ppdet_cam.detectors.checkout import find_ppdet, source_of
+from ppdet_cam.detectors.processor import available_cores, needs_mkl_hint
 from ppdet_cam.detectors.stand_ins import stand_ins
-from ppdet_cam.detectors.threads import available_cores
 from ppdet_cam.errors import MissingPackageError
 from ppdet_cam.opencv import check_opencv
 
@@ -35,6 +35,9 @@ check_opencv()  # the same
 os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
 # Paddle's threads are to sleep when they have nothing to do: by default they keep a core busy for another 0.2 s.
 os.environ.setdefault("KMP_BLOCKTIME", "0")
+# Its matrix products take half the time then; it is read when paddle is loaded.
+if needs_mkl_hint():
+    os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
 
 
 class StderrLater(io.TextIOBase):

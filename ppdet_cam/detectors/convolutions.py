@@ -36,12 +36,12 @@ def windowed_gradients(model: nn.Layer) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         for layer in model.sublayers(include_self=True):
-            if _is_plain(layer):
+            if is_plain(layer):
                 stack.enter_context(replaced_methods(layer, forward=_recorded_as_one(layer)))
         yield
 
 
-def _is_plain(layer: nn.Layer) -> bool:
+def is_plain(layer: nn.Layer) -> bool:
     """Whether a layer is a convolution of channels first, with as many zeros before as behind."""
     return (
         type(layer) is nn.Conv2D
@@ -74,7 +74,7 @@ class _Convolution:
 
     def multiply_adds(self, image: paddle.Tensor) -> int:
         """Returns about how many an output, and a gradient without a window, takes."""
-        down, right = _pair(self._layer._stride)
+        down, right = pair(self._layer._stride)
         images, _, height, width = image.shape
         return int(np.prod(self._layer.weight.shape)) * images * (height // down) * (width // right)
 
@@ -89,9 +89,9 @@ class _Convolution:
             output_gradient.numpy(),
             self._taps,
             input_shape,
-            stride=_pair(layer._stride),
-            padding=_pair(layer._updated_padding),
-            dilation=_pair(layer._dilation),
+            stride=pair(layer._stride),
+            padding=pair(layer._updated_padding),
+            dilation=pair(layer._dilation),
         )
         return paddle.to_tensor(found)
 
@@ -166,6 +166,6 @@ def _span(used: np.ndarray) -> slice:
     return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
 
 
-def _pair(value: int | Sequence[int]) -> tuple[int, int]:
+def pair(value: int | Sequence[int]) -> tuple[int, int]:
     down, right = (value, value) if isinstance(value, int) else value
     return int(down), int(right)

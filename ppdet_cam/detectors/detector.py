@@ -25,6 +25,7 @@ from ppdet_cam.detectors.capture import (
     without_graph,
 )
 from ppdet_cam.detectors.convolutions import windowed_gradients
+from ppdet_cam.detectors.depthwise import fast_depthwise
 from ppdet_cam.detectors.families import Extractor, family_name
 from ppdet_cam.detectors.families.base import KeptRow, Source
 from ppdet_cam.detectors.families.last_step import LastStep, ReachedLastStep
@@ -187,6 +188,8 @@ class Detector:
             stack.enter_context(paddle.no_grad())
             record = stack.enter_context(self.extractor.last_step(stop=True))
             stack.enter_context(self.extractor.boxes_only())
+            if self.device == "cpu":
+                stack.enter_context(fast_depthwise(self.model))
             if sources is not None:
                 stack.enter_context(self.extractor.on_sources(sources))
             for layer, output in (outputs or {}).items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,19 +13,20 @@ from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.detectors.layer_names import parse_layers
 from ppdet_cam.errors import WeightsError
+from ppdet_cam.evaluation.altered import AlteredImages
 from ppdet_cam.evaluation.config import label_of
 from ppdet_cam.evaluation.randomising import Part, cascade
 from ppdet_cam.evaluation.shipped_tool import NAME as SHIPPED_TOOL
 from ppdet_cam.evaluation.shipped_tool import shipped_level, shipped_map
 from ppdet_cam.evaluation.values import ImageMeasurement, Measured, Place, Sanity
+from ppdet_cam.explaining.chain import Asked, asked_of, forward_of, maps_from_features, maps_of
 from ppdet_cam.explaining.explainer import Explainer
 from ppdet_cam.explaining.gradients import image_features, roi_features
-from ppdet_cam.explaining.replay import candidates_of_images
 from ppdet_cam.metrics import (
     MeasuredMap,
     applicable,
     baselines,
-    best_similarity,
+    content_free,
     curves,
     map_ssim,
     measure,
@@ -37,7 +38,7 @@ from ppdet_cam.outputs.raw import block_means
 from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, parse_target
 from ppdet_cam.questions.truth import Match, TrueBox, match, true_mask
-from ppdet_cam.structures import Candidates, Detection, Frame
+from ppdet_cam.structures import Detection, Frame, Quantity
 
 CURVE_STEPS = 20
 BATCH = 8
@@ -91,12 +92,11 @@ def measured_image(detector: Detector, frame: Frame, true_boxes: Sequence[TrueBo
     maps: list[list[Measured]] = [[] for _ in image.boxes]
     compared: list[list[np.ndarray]] = [[] for _ in image.boxes]
     block = -(-max(frame.original_hw) // COMPARED_SIDE)
-    for question in plan.questions:
-        for position, heatmap in enumerate(image.maps(question)):
-            box = image.boxes[position]
-            maps[position].append(image.measured(box, heatmap, *label_of(question)))
-            if plan.agreement:
-                compared[position].append(block_means(heatmap, block))
+    for question, position, heatmap in image.maps():
+        box = image.boxes[position]
+        maps[position].append(image.measured(box, heatmap, *label_of(question)))
+        if plan.agreement:
+            compared[position].append(block_means(heatmap, block))
     for name, layer, heatmaps in image.baselines():
         for position, heatmap in enumerate(heatmaps):
             maps[position].append(image.measured(image.boxes[position], heatmap, name, layer))
@@ -140,6 +140,7 @@ class _Image:
     def __init__(self, detector: Detector, frame: Frame, true_boxes: Sequence[TrueBox], plan: Plan) -> None:
         self._detector, self._frame, self._plan = detector, frame, plan
         self._explainer = Explainer.of_question(detector, plan.questions[0])
+        self._asked = [asked_of(detector, question) for question in plan.questions]
         forward = detector.forward(frame, {})
         chosen = plan.questions[0].selection.choose(forward.detections, detector.class_names)
         found = sorted(match(chosen, true_boxes), key=lambda one: one.index)
@@ -158,15 +159,56 @@ class _Image:
             )
             for one in found
         ]
-        self._score_fns = {box.detection.index: _score_fn(detector, frame, box.detection) for box in self.boxes}
+        self._altered = AlteredImages(detector, frame, [box.detection for box in self.boxes if box.is_costly])
 
-    def maps(self, question: Question) -> Iterator[np.ndarray]:
-        """Yields a map per box, in their order."""
-        if self.boxes:
-            indices = tuple(box.detection.index for box in self.boxes)
-            selection = dataclasses.replace(question.selection, box_index=indices)
-            stream = self._explainer.stream(self._frame, question=dataclasses.replace(question, selection=selection))
-            yield from (explanation.heatmap for explanation in stream.explanations)
+    def maps(self) -> Iterator[tuple[Question, int, np.ndarray]]:
+        """Yields question, a box's position, and its map; of each box, in the order of the questions."""
+        if not self.boxes:
+            return
+        detector, frame, progress = self._detector, self._frame, self._explainer.progress
+        kept = [dataclasses.replace(box.kept, pinned=None) for box in self.boxes]
+        of_images = {
+            one.question: maps_of(detector, frame, forward_of(detector, frame, one), one, kept, progress=progress)
+            for one in self._asked
+            if one.method.needs.is_of_images
+        }
+        of_features = self._feature_maps(kept)
+        for position in range(len(self.boxes)):
+            found = {question: next(maps).heatmap for question, maps in of_images.items()}
+            found.update(next(of_features, {}))
+            for question in self._plan.questions:
+                yield question, position, found[question]
+
+    def _feature_maps(self, kept: Sequence[KeptRow]) -> Iterator[dict[Question, np.ndarray]]:
+        """Yields, box by box, the map for each question about feature maps.
+
+        One forward pass serves all questions about one quantity, one backward pass all methods that look at the same
+        layers for the same target.
+        """
+        alike: dict[object, list[Asked]] = {}
+        by_quantity: dict[Quantity, list[Asked]] = {}
+        for one in self._asked:
+            if not one.method.needs.is_of_images:
+                alike.setdefault((one.target.name, one.question.layers, one.question.refine_by), []).append(one)
+                by_quantity.setdefault(one.target.quantity, []).append(one)
+        forwards = {of: forward_of(self._detector, self._frame, *asked) for of, asked in by_quantity.items()}
+        groups = [
+            maps_from_features(
+                self._detector,
+                self._frame,
+                forwards[asked[0].target.quantity],
+                asked,
+                kept,
+                progress=self._explainer.progress,
+            )
+            for asked in alike.values()
+        ]
+        for of_box in zip(*groups):
+            yield {
+                one.question: found.heatmap
+                for asked, maps in zip(alike.values(), of_box)
+                for one, found in zip(asked, maps)
+            }
 
     def baselines(self) -> Iterator[tuple[str, str, Iterator[np.ndarray]]]:
         """Yields name, layer, and a map per box, of what needs no method."""
@@ -201,8 +243,10 @@ class _Image:
         known, frame = box.match.true_box, self._frame
         both = None
         if box.is_costly and self._plan.with_curves:
-            score_fn = self._score_fns[box.detection.index]
-            both = curves(frame.image, heatmap, score_fn=score_fn, steps=CURVE_STEPS, batch_size=BATCH)
+            score_fn, (fill, start) = self._altered.score_fn(box.detection), self._content_free
+            both = curves(
+                frame.image, heatmap, score_fn=score_fn, fill=fill, start=start, steps=CURVE_STEPS, batch_size=BATCH
+            )
         of = MeasuredMap(
             heatmap,
             box.detection.box_xyxy,
@@ -220,6 +264,11 @@ class _Image:
         )
         return Measured(method, layer, values, deletion, insertion)
 
+    @cached_property
+    def _content_free(self) -> tuple[np.ndarray, np.ndarray]:
+        """What deletion ends with, and what insertion begins with."""
+        return content_free(self._frame.image, "mean"), content_free(self._frame.image, "blur")
+
     def _mask(self, known: TrueBox) -> np.ndarray | None:
         if known.annotation_id not in self._masks:
             self._masks[known.annotation_id] = true_mask(known, original_hw=self._frame.original_hw)
@@ -233,26 +282,28 @@ class _Image:
         """Returns, by detection, how alike each map of feature maps is to itself when parts of the model are random."""
         boxes = [box for box in self.boxes if box.is_costly]
         asked = [question for question in self._plan.questions if label_of(question)[1]]
-        if not (boxes and self._plan.sanity):
+        if not (boxes and asked and self._plan.sanity):
             return {}
         places = [box.kept for box in boxes]
         crops = [_sanity_crop(box.detection, self._frame.original_hw) for box in boxes]
 
-        def maps(question: Question) -> list[np.ndarray]:
+        def maps() -> list[dict[Question, np.ndarray]]:
+            """Returns the map for each question, box by box, of the model as it is now."""
             try:
-                found = list(self._explainer.maps_at(self._frame, places, question=question))
+                found = list(self._feature_maps(places))
             except WeightsError:  # a random model may give boxes that are no numbers: then there is no map either
-                found = [np.zeros(self._frame.original_hw, np.float32) for _ in places]
-            return [heatmap[crop] for heatmap, crop in zip(found, crops)]
+                nothing = np.zeros(self._frame.original_hw, np.float32)
+                found = [dict.fromkeys(asked, nothing) for _ in places]
+            return [{of: heatmap[crop] for of, heatmap in one.items()} for one, crop in zip(found, crops)]
 
-        before = [maps(question) for question in asked]
+        before = maps()
         alike: list[list[list[tuple[float, float]]]] = [[[] for _ in boxes] for _ in asked]
         with cascade(self._detector, list(self._plan.sanity), seed=self._plan.seed) as parts:
             for _ in parts:
-                for number, question in enumerate(asked):
-                    for position, after in enumerate(maps(question)):
-                        own = before[number][position]
-                        alike[number][position].append((spearman(own, after), map_ssim(own, after)))
+                for position, after in enumerate(maps()):
+                    for number, question in enumerate(asked):
+                        own, other = before[position][question], after[question]
+                        alike[number][position].append((spearman(own, other), map_ssim(own, other)))
         return {
             box.detection.index: [
                 Sanity(
@@ -280,30 +331,3 @@ def _sanity_crop(detection: Detection, original_hw: tuple[int, int]) -> tuple[sl
 
 def _upper_triangle(matrix: np.ndarray) -> list[float]:
     return [round(float(value), 4) for value in matrix[np.triu_indices(len(matrix), 1)]]
-
-
-def _score_fn(detector: Detector, frame: Frame, detection: Detection) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns D-RISE's similarity to a detection: how much of it is left on altered images.
-
-    The candidates are those that NMS would be given; the highest class score of each stands for its objectness.
-    """
-    scores = np.zeros(len(detector.class_names), np.float64)
-    scores[detection.class_id] = 1.0
-
-    def score(images: np.ndarray) -> np.ndarray:
-        frames = [Frame(image) for image in images]
-        return np.array([_left(candidates) for candidates in candidates_of_images(detector, frame, frames)])
-
-    def _left(candidates: Candidates) -> float:
-        sure = candidates.scores[:, detection.class_id]
-        seen = sure >= detector.extractor.keep_rule.score_threshold
-        column = detection.class_id if candidates.boxes_xyxy.shape[1] > 1 else 0
-        return best_similarity(
-            detection.box_xyxy,
-            scores[: candidates.scores.shape[1]],
-            boxes_xyxy=candidates.boxes_xyxy[seen, column],
-            scores=candidates.scores[seen],
-            objectness=sure[seen],
-        )
-
-    return score

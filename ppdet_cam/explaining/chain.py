@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from ppdet_cam.explaining.subjects import Subject
 from ppdet_cam.methods import Method, Needs, methods
 from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
-from ppdet_cam.structures import Explanation, FeatureMap, Frame, LevelShare, MapStatus
+from ppdet_cam.structures import Explanation, FeatureKind, FeatureMap, Frame, LevelShare, MapStatus
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,22 @@ def asked_of(detector: Detector, question: Question) -> Asked:
     return Asked(question, method, target, finer, {path: wanted[path] for path in image_layers}, tuple(roi_layers))
 
 
-def forward_of(detector: Detector, frame: Frame, asked: Asked) -> ForwardPass:
-    """Returns the image's forward pass with the question's layers captured.
+def forward_of(detector: Detector, frame: Frame, *asked: Asked) -> ForwardPass:
+    """Returns the image's forward pass with the layers of all questions captured.
+
+    Args:
+        detector: the detector.
+        frame: the image.
+        asked: questions whose targets are of one quantity.
 
     Raises:
         LayerError: a layer gives no feature map, or not the level that is asked for.
     """
-    image_layers, _ = detector.layers(list(asked.image_layers))
-    forward = detector.forward(frame, image_layers, wanted=asked.target.quantity)
-    for path, levels in asked.image_layers.items():
-        forward.capture.chosen(path, levels)
+    image_layers, _ = detector.layers(list(dict.fromkeys(path for one in asked for path in one.image_layers)))
+    forward = detector.forward(frame, image_layers, wanted=asked[0].target.quantity)
+    for one in asked:
+        for path, levels in one.image_layers.items():
+            forward.capture.chosen(path, levels)
     return forward
 
 
@@ -101,12 +108,8 @@ def explanations(
     """Yields the explanation of each subject, in their order."""
     candidates = [subject.kept for subject in subjects if subject.kept is not None]
     maps: Iterator[BoxMap] = iter(())
-    if candidates and asked.method.needs.is_of_images:
-        maps = maps_from_images(detector, frame, forward, asked, candidates, progress=progress)
-    elif candidates:
-        maps = maps_from_features(
-            detector, frame, forward, asked, candidates, keep_levels=keep_levels, progress=progress
-        )
+    if candidates:
+        maps = maps_of(detector, frame, forward, asked, candidates, keep_levels=keep_levels, progress=progress)
     for subject in subjects:
         found = _nothing(frame) if subject.kept is None else next(maps)
         yield Explanation(
@@ -122,6 +125,23 @@ def explanations(
             level_heatmaps=found.level_heatmaps,
             refined_by=tuple(asked.finer),
         )
+
+
+def maps_of(
+    detector: Detector,
+    frame: Frame,
+    forward: ForwardPass,
+    asked: Asked,
+    kept: Sequence[KeptRow],
+    *,
+    keep_levels: bool = False,
+    progress: Progress,
+) -> Iterator[BoxMap]:
+    """Yields the map of each candidate, whatever the method looks at."""
+    if asked.method.needs.is_of_images:
+        return maps_from_images(detector, frame, forward, asked, kept, progress=progress)
+    of_one = maps_from_features(detector, frame, forward, (asked,), kept, keep_levels=keep_levels, progress=progress)
+    return (found for (found,) in of_one)
 
 
 def maps_from_images(
@@ -150,31 +170,49 @@ def maps_from_features(
     detector: Detector,
     frame: Frame,
     forward: ForwardPass,
-    asked: Asked,
+    asked: Sequence[Asked],
     kept: Sequence[KeptRow],
     *,
-    keep_levels: bool,
+    keep_levels: bool = False,
     progress: Progress,
-) -> Iterator[BoxMap]:
-    """Yields the map of each candidate by a method that looks at feature maps."""
-    levels = {path: forward.capture.chosen(path, wanted) for path, wanted in asked.image_layers.items()}
+) -> Iterator[list[BoxMap]]:
+    """Yields the maps of each candidate by methods that look at feature maps, one for each question.
+
+    Args:
+        detector, frame, forward: the image in the detector.
+        asked: questions that differ in their method only: features and gradients are computed once for all.
+        kept: the candidates.
+        keep_levels: whether a map is to hold those of its levels.
+        progress: of methods that take long.
+    """
+    first = asked[0]
+    levels = {path: forward.capture.chosen(path, wanted) for path, wanted in first.image_layers.items()}
     rois: Iterator[list[list[FeatureMap]]] = iter(())
-    if asked.roi_layers:
-        wanted = {**parse_layers(asked.question.layers), **asked.finer}
-        _, roi_layers = detector.layers(asked.roi_layers)
-        rois = roi_features(forward, roi_layers, wanted, kept, asked.target)
-    needs_gradients = asked.method.needs is Needs.GRADIENTS
+    if first.roi_layers:
+        wanted = {**parse_layers(first.question.layers), **first.finer}
+        _, roi_layers = detector.layers(first.roi_layers)
+        rois = roi_features(forward, roi_layers, wanted, kept, first.target)
+    needs_gradients = any(one.method.needs is Needs.GRADIENTS for one in asked)
     for box in kept:
-        no_features: list[list[FeatureMap]] = [[] for _ in asked.target.parts]
-        per_part = (
-            image_features(forward, levels, box, asked.target, gradients=needs_gradients) if levels else no_features
-        )
-        per_part = [image + roi for image, roi in zip(per_part, next(rois, no_features))]
-        if asked.method.needs.is_per_channel:
-            per_part = with_channel_scores(
-                detector, frame, forward, asked.question, asked.target, box, per_part, progress=progress
-            )
-        yield _mapped(per_part, asked.method, forward, finer=tuple(asked.finer), keep_levels=keep_levels)
+        no_features: list[list[FeatureMap]] = [[] for _ in first.target.parts]
+        found = image_features(forward, levels, box, first.target, gradients=needs_gradients) if levels else no_features
+        found = [image + roi for image, roi in zip(found, next(rois, no_features))]
+        maps = []
+        for one in asked:
+            per_part = found
+            if needs_gradients and one.method.needs is not Needs.GRADIENTS:
+                per_part = [[_without_gradients(feature) for feature in features] for features in found]
+            if one.method.needs.is_per_channel:
+                per_part = with_channel_scores(
+                    detector, frame, forward, one.question, one.target, box, per_part, progress=progress
+                )
+            maps.append(_mapped(per_part, one.method, forward, finer=tuple(one.finer), keep_levels=keep_levels))
+        yield maps
+
+
+def _without_gradients(feature: FeatureMap) -> FeatureMap:
+    """Returns what a method is given that asks for none; those of RoIs are there in any case."""
+    return feature if feature.kind is FeatureKind.ROI else dataclasses.replace(feature, gradients=None)
 
 
 def _mapped(

@@ -14,7 +14,7 @@ import PIL.Image
 from ppdet_cam.detectors.building import build_detector, detector_of_model, weights_of
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.families.base import KeptRow
-from ppdet_cam.explaining.chain import asked_of, explanations, forward_of, maps_from_features
+from ppdet_cam.explaining.chain import asked_of, explanations, forward_of, maps_of
 from ppdet_cam.explaining.perturbation import Progress, silent
 from ppdet_cam.explaining.subjects import subjects_of
 from ppdet_cam.images.reading import frame_of
@@ -216,7 +216,5 @@ class Explainer:
         """
         asked_question = asked_of(self.detector, question)
         forward = forward_of(self.detector, frame, asked_question)
-        for found in maps_from_features(
-            self.detector, frame, forward, asked_question, places, keep_levels=False, progress=self.progress
-        ):
+        for found in maps_of(self.detector, frame, forward, asked_question, places, progress=self.progress):
             yield found.heatmap

@@ -15,7 +15,16 @@ from typing import Callable, TypeVar
 import numpy as np
 
 from ppdet_cam.metrics.baselines import Baseline, baselines, centred_gaussian, filled_box, uniform
-from ppdet_cam.metrics.deletion import Curve, Curves, ScoreFn, curves, deletion_curve, fills, insertion_curve
+from ppdet_cam.metrics.deletion import (
+    Curve,
+    Curves,
+    ScoreFn,
+    content_free,
+    curves,
+    deletion_curve,
+    fills,
+    insertion_curve,
+)
 from ppdet_cam.metrics.localization import (
     compactness,
     energy,
@@ -55,6 +64,7 @@ __all__ = [
     "box_share",
     "centred_gaussian",
     "compactness",
+    "content_free",
     "curves",
     "deletion_curve",
     "energy",

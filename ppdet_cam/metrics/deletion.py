@@ -58,6 +58,25 @@ def black(image: np.ndarray) -> np.ndarray:
     return np.zeros_like(image)
 
 
+def content_free(image: np.ndarray, fill: str | np.ndarray) -> np.ndarray:
+    """Returns an image without the photo's content: uint8 [H, W, 3].
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        fill: a name in `fills`, or the image without content itself.
+
+    Raises:
+        MetricError: an image is none, or they are not of one size.
+        UnknownNameError: no fill has this name.
+    """
+    _checked_image(image)
+    if isinstance(fill, str):
+        return fills.get(fill)(image)
+    if _checked_image(fill).shape != image.shape:
+        raise MetricError(f"the fill is {list(fill.shape)}, the image {list(image.shape)}; they must be one size")
+    return fill
+
+
 @dataclass(frozen=True)
 class Curve:
     """A box's score along the alteration of its image.
@@ -108,7 +127,7 @@ def deletion_curve(
     heatmap: np.ndarray,
     *,
     score_fn: ScoreFn,
-    fill: str = "mean",
+    fill: str | np.ndarray = "mean",
     steps: int = 50,
     until: float = 1.0,
     batch_size: int = 16,
@@ -124,7 +143,7 @@ def deletion_curve(
         image: uint8 [H, W, 3], RGB.
         heatmap: float [H, W], >= 0, on the image's pixels.
         score_fn: called with uint8 [N, H, W, 3], N <= `batch_size`; gives float [N], the box's score on each.
-        fill: what a deleted pixel becomes, a name in `fills`.
+        fill: what a deleted pixel becomes, a name in `fills`, or such an image itself.
         steps: number of steps; the curve has one point more, fewer if steps would be finer than a pixel.
         until: the share of the image that is altered in the end, above 0 and at most 1. A small object is gone after
             the first of many coarse steps; a smaller `until` spends the steps on the map's top. ODAM (`compactness`)
@@ -145,9 +164,8 @@ def deletion_curve(
         >>> deletion_curve(image, heatmap, score_fn=brightness, fill="black", steps=2).normalised
         array([1., 0., 0.])
     """
-    content_free = fills.get(fill)(_checked_image(image))
     points = _Points(steps, until, batch_size)
-    shares, scores = _walk(image, content_free, heatmap=heatmap, score_fn=score_fn, points=points)
+    shares, scores = _walk(image, content_free(image, fill), heatmap=heatmap, score_fn=score_fn, points=points)
     return _curve(shares, scores, full_score=float(scores[0]))
 
 
@@ -156,7 +174,7 @@ def insertion_curve(
     heatmap: np.ndarray,
     *,
     score_fn: ScoreFn,
-    start: str = "blur",
+    start: str | np.ndarray = "blur",
     steps: int = 50,
     until: float = 1.0,
     batch_size: int = 16,
@@ -169,7 +187,7 @@ def insertion_curve(
         image: uint8 [H, W, 3], RGB.
         heatmap: float [H, W], >= 0, on the image's pixels.
         score_fn: called with uint8 [N, H, W, 3], N <= `batch_size`; gives float [N], the box's score on each.
-        start: the image without content, a name in `fills`; RISE's is the blurred image.
+        start: the image without content, a name in `fills`, or itself; RISE's is the blurred image.
         steps: number of steps; the curve has one point more, fewer if steps would be finer than a pixel.
         until: the share of the image that is shown in the end, above 0 and at most 1.
         batch_size: images per call of `score_fn`; changes memory, not the result.
@@ -188,9 +206,8 @@ def insertion_curve(
         >>> insertion_curve(image, heatmap, score_fn=brightness, start="black", steps=2).normalised
         array([0., 1., 1.])
     """
-    content_free = fills.get(start)(_checked_image(image))
     points = _Points(steps, until, batch_size)
-    shares, scores = _walk(content_free, image, heatmap=heatmap, score_fn=score_fn, points=points)
+    shares, scores = _walk(content_free(image, start), image, heatmap=heatmap, score_fn=score_fn, points=points)
     full_score = scores[-1] if shares[-1] == 1 else _scores(score_fn, image[None])[0]
     return _curve(shares, scores, full_score=float(full_score))
 
@@ -200,8 +217,8 @@ def curves(
     heatmap: np.ndarray,
     *,
     score_fn: ScoreFn,
-    fill: str = "mean",
-    start: str = "blur",
+    fill: str | np.ndarray = "mean",
+    start: str | np.ndarray = "blur",
     steps: int = 50,
     until: float = 1.0,
     batch_size: int = 16,
@@ -212,8 +229,8 @@ def curves(
         image: uint8 [H, W, 3], RGB.
         heatmap: float [H, W], >= 0, on the image's pixels.
         score_fn: called with uint8 [N, H, W, 3]; gives float [N].
-        fill: what a deleted pixel becomes.
-        start: the image that insertion begins with.
+        fill: what a deleted pixel becomes: a name, or an image from `content_free`, for many maps of one image.
+        start: the image that insertion begins with, likewise.
         steps: number of steps of each curve.
         until: the share of the image that is altered in the end.
         batch_size: images per call of `score_fn`.

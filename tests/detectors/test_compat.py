@@ -11,7 +11,7 @@ import pytest
 from support.places import ROOT
 
 from ppdet_cam.detectors import compat
-from ppdet_cam.detectors.threads import available_cores
+from ppdet_cam.detectors.processor import available_cores, needs_mkl_hint
 
 import paddle  # isort: skip  (after compat, which loads what paddle needs loaded before it)
 
@@ -77,6 +77,35 @@ def test_cores_are_no_more_than_a_containers_share(tmp_path, text, cores):
     limit.write_text(text, encoding="ascii")
     every = available_cores(tmp_path / "missing")
     assert available_cores(limit) == (cores or every)
+
+
+AMD = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu sse2 avx avx2\n\nvendor_id\t: AuthenticAMD\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "needed"),
+    [
+        (AMD, True),
+        (AMD.replace(" avx2", ""), False),
+        (AMD.replace("AuthenticAMD", "GenuineIntel"), False),
+        ("processor: 0\nFeatures: fp asimd\n", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_mkl_needs_a_hint_on_amds_processors_with_avx2(tmp_path, text, needed):
+    """Other makers', older ones and other systems are left to MKL."""
+    cpuinfo = tmp_path / "cpuinfo"
+    if text is not None:
+        cpuinfo.write_text(text, encoding="utf-8")
+    assert needs_mkl_hint(cpuinfo) is needed
+
+
+def test_mkl_hint_that_the_user_gives_stays():
+    """An own setting is not touched."""
+    program = "import os, ppdet_cam.detectors.compat; print(os.environ.get('MKL_DEBUG_CPU_TYPE'))"
+    assert run_fresh(program, MKL_DEBUG_CPU_TYPE="4").stdout == "4\n"
+    assert run_fresh(program).stdout == ("5\n" if needs_mkl_hint() else "None\n")
 
 
 @pytest.mark.parametrize(
