@@ -6,8 +6,8 @@ r"""Goes through every config of a PaddleDetection checkout that names a detecto
 
 Each is built with that checkout's ppdet, given seeded weights (demo/seeded_weights.py) and one small picture, at the
 smallest network input at which ppdet itself runs it. Explained is one whose printed scores are those of ppdet's plain
-inference with the same weights, whose top boxes have maps or a cause why not, and whose gradient equals finite differences.
-Configs of which inference reads the same are run once and counted each. It takes hours: --resume goes on.
+inference with the same weights, whose top boxes have maps or a cause why not, and whose gradient equals finite
+differences. Configs of which inference reads the same are run once and counted each. It takes hours: --resume goes on.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def run(options: argparse.Namespace) -> None:
                 outcome = cases.run(checkout / "configs" / group[0].name)
                 lines.add(key, {"config": group[0].name, **outcome})
                 found[key] = {"key": key, "config": group[0].name, **outcome}
-                print(f"{position}/{len(groups)} {{outcome_line(_named(group), outcome)}", file=sys.stderr, flush=True)
+                said = outcome_line(_named(group), outcome)
+                print(f"{position}/{len(groups)} {said}", file=sys.stderr, flush=True)
         finally:  # also after Ctrl-C
             content = document(lines.source, found_configs.detectors, found_configs.others, found)
             write_document(options.out, content)

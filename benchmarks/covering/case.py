@@ -32,7 +32,7 @@ class Outcome:
     """What came of a config.
 
     Attributes:
-        status: explained; refused, by ppdet_cam with a reason; failed, in another way; ppdet, which cannot run it itself.
+        status: explained; refused by ppdet_cam, with a reason; failed in another way; ppdet: cannot run it itself.
         reason: in one line, for all but the explained ones.
         side: of the network input, the smallest at which ppdet runs it.
         head: architecture and class of the head, as the registry of families has them.

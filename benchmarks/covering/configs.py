@@ -25,7 +25,7 @@ OTHER_TASKS: Mapping[str, str] = {
 }
 TRACKERS = ("ByteTrack", "CenterTrack", "DeepSORT", "FairMOT", "JDE")
 READERS = ("TestReader", "TestMOTReader")
-# Sides of the network input that are tried, the smallest first; each is a multiple of every head's stride but the last's.
+# Sides of the network input that are tried, the smallest first.
 SIDES = (128, 256, 320, 512, 640)
 
 _SIZES = ("target_size", "size", "origin_target_size")
@@ -74,7 +74,7 @@ class Found:
 
 
 def find_configs(folder: Path) -> Found:
-    """Returns a checkout's configs. Parts of configs, in folders `_base_`, and slim configs, which alter others, are none."""
+    """Returns a checkout's configs; parts of configs (in folders `_base_`) and slim ones, which alter others, are none."""
     detectors, others = [], dict.fromkeys(sorted(set(OTHER_TASKS.values())), 0)
     root = folder / "configs"
     for path, settings in _named(root):

@@ -45,8 +45,8 @@ class Lines:
         source = lines[0].get("source") if lines else None
         if source != self.source:
             raise OtherRunError(
-                f"{self.path} is of the PaddleDetection {source!r}, not of {self.source!r}. Name another --out, or leave "
-                "--resume out to begin anew"
+                f"{self.path} is of the PaddleDetection {source!r}, not of {self.source!r}. Name another --out, or "
+                "leave --resume out to begin anew"
             )
         # a line that a killed run left unfinished would run into the next one
         self.path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
