@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ppdet_cam.detectors.settings import Tagged, read_settings
+from ppdet_cam.detectors.settings import Tagged, merge, read_settings
 from ppdet_cam.errors import ConfigError
 
 # Architectures of PaddleDetection that give no boxes of objects.
@@ -27,6 +27,7 @@ TRACKERS = ("ByteTrack", "CenterTrack", "DeepSORT", "FairMOT", "JDE")
 READERS = ("TestReader", "TestMOTReader")
 # Sides of the network input that are tried, the smallest first.
 SIDES = (128, 256, 320, 512, 640)
+PROPOSALS = 40  # of a RPN: an input so small has few places for the usual thousand
 
 _SIZES = ("target_size", "size", "origin_target_size")
 # What only training reads: a section's, and the config's own.
@@ -74,7 +75,7 @@ class Found:
 
 
 def find_configs(folder: Path) -> Found:
-    """Returns a checkout's configs; parts of configs (in folders `_base_`) and slim ones, which alter others, are none."""
+    """Returns a checkout's configs. Parts (in folders `_base_`) and slim configs, which alter others, are none."""
     detectors, others = [], dict.fromkeys(sorted(set(OTHER_TASKS.values())), 0)
     root = folder / "configs"
     for path, settings in _named(root):
@@ -124,9 +125,9 @@ def family_of(settings: Mapping[str, object], architecture: str) -> str:
 
 
 def made_small(settings: Mapping[str, object], side: int) -> dict[str, object]:
-    """Returns what to set so that the readers give network inputs of about this side.
+    """Returns what to set so that the readers give network inputs of about this side, and a RPN few proposals.
 
-    A size keeps its ratio of height and width, to 32 pixels; one side stays, the longer one grows with the ratio.
+    A size keeps its ratio of height and width, to 32 pixels; the longer side grows with the ratio.
     """
     changes: dict[str, object] = {}
     for name in READERS:
@@ -137,6 +138,9 @@ def made_small(settings: Mapping[str, object], side: int) -> dict[str, object]:
     size = settings.get("eval_size")
     if isinstance(size, list):
         changes["eval_size"] = _small_size(size, side)
+    rpn = settings.get("RPNHead")
+    if isinstance(rpn, Mapping) and isinstance(rpn.get("test_proposal"), Mapping):
+        changes["RPNHead"] = {"test_proposal": {"post_nms_top_n": PROPOSALS}}
     return changes
 
 
@@ -171,11 +175,9 @@ def key_of(settings: Mapping[str, object]) -> str:
     Schedules, data sets, losses and the names of weights are left out, and so is all but the operations of the readers.
     """
     read: dict[str, object] = {}
-    for name, value in {**settings, **made_small(settings, SIDES[0])}.items():
-        if name in READERS:
-            whole = settings.get(name)
-            reader = {**(whole if isinstance(whole, Mapping) else {}), **(value if isinstance(value, Mapping) else {})}
-            read[name] = _read([reader.get(part) for part in ("sample_transforms", "batch_transforms")])
+    for name, value in merge(settings, made_small(settings, SIDES[0])).items():
+        if name in READERS and isinstance(value, Mapping):
+            read[name] = _read([value.get(part) for part in ("sample_transforms", "batch_transforms")])
         elif name == "metric":  # trackers give boxes or tracks by it; of others it chooses the names of classes
             if settings.get("architecture") in TRACKERS:
                 read[name] = value
