@@ -88,7 +88,7 @@ def main() -> int:
     what.add_argument("--table", type=Path, nargs="+", metavar="FILE", help="Markdown of these files of --out")
     parser.add_argument("--out", type=Path, default=Path("coverage.json"), help="lines go to the same name, .jsonl")
     parser.add_argument("--resume", action="store_true", help="keep what is in --out, and run the rest")
-    parser.add_argument("--retry", action="store_true", help="the same, and run again what was refused or failed")
+    parser.add_argument("--retry", action="store_true", help="the same, and run again what is not explained")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="of configs' paths: 'picodet/*'")
     parser.add_argument("--seconds", type=float, default=600, help="at most per config (600)")
     parser.add_argument("--gigabytes", type=float, default=12, help="of address space at most per config (12)")

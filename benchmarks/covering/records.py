@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.covering.configs import Config, grouped
 from ppdet_cam.outputs.files import write_atomically
 
-AGAIN = ("failed", "refused")  # the outcomes that a later version may change
+EXPLAINED = "explained"
 
 Outcome = Mapping[str, object]
 
@@ -72,12 +72,12 @@ def to_run(configs: Sequence[Config], found: Mapping[str, Outcome], *, retry: bo
     Args:
         configs: those that are asked for.
         found: outcomes by key.
-        retry: run those again, too, that were refused or failed.
+        retry: run those again, too, that are not explained.
     """
     open_groups = {
         key: group
         for key, group in grouped(configs).items()
-        if key not in found or (retry and found[key]["status"] in AGAIN)
+        if key not in found or (retry and found[key]["status"] != EXPLAINED)
     }
     turn: dict[str, int] = {}
     turns = {}
