@@ -84,15 +84,28 @@ def _plain_at_smallest(
     config: Path, settings: Mapping[str, object], picture: Path
 ) -> tuple[PlainDetector | None, int, str]:
     """Returns ppdet's detector at the smallest side at which it runs, that side, and its error at the largest."""
-    trouble = ""
-    for side in SIDES:
-        try:
-            plain = PlainDetector(config, made_small(settings, side), picture)
-            plain()
-            return plain, side, ""
-        except Exception as error:  # anything that ppdet raises
-            trouble = f"{type(error).__name__}: {_line(error)}"
-    return None, SIDES[-1], trouble
+    smallest, *between, largest = SIDES
+    plain, trouble = _plain(config, settings, picture, smallest)
+    if plain is not None:
+        return plain, smallest, ""
+    plain, trouble = _plain(config, settings, picture, largest)
+    if plain is None:
+        return None, largest, trouble
+    for side in between:
+        smaller, _ = _plain(config, settings, picture, side)
+        if smaller is not None:
+            return smaller, side, ""
+    return plain, largest, ""
+
+
+def _plain(config: Path, settings: Mapping[str, object], picture: Path, side: int) -> tuple[PlainDetector | None, str]:
+    """Returns ppdet's detector after it ran once, or its error."""
+    try:
+        plain = PlainDetector(config, made_small(settings, side), picture)
+        plain()
+    except Exception as error:  # anything that ppdet raises
+        return None, f"{type(error).__name__}: {_line(error)}"
+    return plain, ""
 
 
 def _explain(
