@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -32,12 +33,14 @@ from benchmarks.covering.table import coverage_of, tables  # noqa: E402
 from benchmarks.pages import write_between  # noqa: E402
 from ppdet_cam.detectors.checkout import check, revision_of  # noqa: E402
 
+EXIT_TERMINATED = 128 + signal.SIGTERM
 PHOTO, PICTURE_WH = ROOT / "demo" / "coffee.jpg", (160, 120)
 
 
 def run(options: argparse.Namespace) -> None:
     """Runs what is open, and writes what is known after it."""
     checkout = options.paddledetection
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     check(checkout)
     found_configs = find_configs(checkout)
     lines = Lines(options.out.with_suffix(".jsonl"), _source(checkout))
@@ -56,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
                 found[key] = {"key": key, "config": group[0].name, **outcome}
                 said = outcome_line(_named(group), outcome)
                 print(f"{position}/{len(groups)} {said}", file=sys.stderr, flush=True)
-        finally:  # also after Ctrl-C
+        finally:  # also after Ctrl-C, and when the process is told to end
             content = document(lines.source, found_configs.detectors, found_configs.others, found)
             write_document(options.out, content)
 
