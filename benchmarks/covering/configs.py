@@ -30,13 +30,24 @@ SIDES = (128, 256, 320, 512, 640)
 PROPOSALS = 40  # of a RPN: an input so small has few places for the usual thousand
 
 _SIZES = ("target_size", "size", "origin_target_size")
-# What only training reads: a section's, and the config's own.
-_TRAINING_KEY = re.compile(r"loss.*|.*_loss|.*assigner.*|train_.*|l1_epoch|freeze_at|pretrained|rpn_target_assign")
+# What only training reads: of a section, and of the config itself.
+_TRAINING_KEY = re.compile(
+    r"loss.*|.*_loss|.*assigner.*|train_.*|l1_epoch|freeze_at|freeze_norm|pretrained|rpn_target_assign|lr_mult_list"
+    r"|norm_decay|drop_path_rate|drop_block|keep_prob|block_size|use_checkpoint"
+)
 _TRAINING_SETTING = re.compile(
     r".*(ema|epoch|semi|SSOD|ssod|distill_|slim|pretrain|weights|black_list|warmup|train|save|snapshot|log_iter|worker"
     r"|fused_allreduce|master_grad|init_loss|print_|use_gpu|use_xpu|use_mlu|use_npu|map_type|filename|export"
-    r"|find_unused|batch_size|dataset_dir|pruner|LearningRate|Optimizer|IouType).*"
+    r"|find_unused|batch_size|dataset_dir|pruner|LearningRate|Optimizer|IouType|Loss|Assigner|Pruner).*"
+    r"|(eval|image|input)_(height|width|h|w)|hm_size.*|image_size|multi_scale_eval|optimize_rate|max_iter"
 )
+# Numbers of a data set, which lead through the same code whatever they are, and what comes after the boxes.
+_DATA_SET_KEY = re.compile(
+    r"num_classes|cot_classes|anchors|mean|std|interp|fill_value|score_threshold|nms_threshold|nms_top_k|keep_top_k"
+    r"|post_threshold|conf_thresh"
+)
+_NOT_READ = re.compile(f"{_TRAINING_KEY.pattern}|{_DATA_SET_KEY.pattern}")
+_LEFT_OUT = re.compile(f"{_TRAINING_SETTING.pattern}|.*Tracker")
 
 
 @dataclass(frozen=True)
@@ -172,7 +183,8 @@ def _small_size(size: object, side: int) -> object:
 def key_of(settings: Mapping[str, object]) -> str:
     """Returns a hash of what inference reads of a config with its readers' sizes made small.
 
-    Schedules, data sets, losses and the names of weights are left out, and so is all but the operations of the readers.
+    Schedules, losses and the names of weights are left out, and so are the readers but for their operations, and the
+    numbers of a data set: classes (but whether there are several), anchors, NMS's limits, means.
     """
     read: dict[str, object] = {}
     for name, value in merge(settings, made_small(settings, SIDES[0])).items():
@@ -181,7 +193,9 @@ def key_of(settings: Mapping[str, object]) -> str:
         elif name == "metric":  # trackers give boxes or tracks by it; of others it chooses the names of classes
             if settings.get("architecture") in TRACKERS:
                 read[name] = value
-        elif not name.endswith(("Dataset", "Reader")) and not _TRAINING_SETTING.fullmatch(name):
+        elif name == "num_classes":
+            read[name] = value == 1
+        elif not name.endswith(("Dataset", "Reader")) and not _LEFT_OUT.fullmatch(name):
             read[name] = _read(value)
     text = json.dumps(read, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
@@ -191,7 +205,7 @@ def _read(value: object) -> object:
     if isinstance(value, Tagged):
         return [value.tag, _read(value.value)]
     if isinstance(value, Mapping):
-        kept = {str(key): part for key, part in value.items() if not _TRAINING_KEY.fullmatch(str(key))}
+        kept = {str(key): part for key, part in value.items() if not _NOT_READ.fullmatch(str(key))}
         return {key: _read(part) for key, part in kept.items()}
     if isinstance(value, list):
         return [_read(part) for part in value]
