@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
         cases = Cases(checkout, picture, Limits(options.seconds, options.gigabytes))
         try:
             for position, (key, group) in enumerate(groups.items(), start=1):
-                outcome = cases.run(checkout / "configs" / group[0].name)
+                outcome = cases.run(checkout / "configs" / group[0].name, group[0].sides)
                 lines.add(key, {"config": group[0].name, **outcome})
                 found[key] = {"key": key, "config": group[0].name, **outcome}
                 said = outcome_line(_named(group), outcome)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from seeded_weights import seed_detector
 from benchmarks.covering.configs import SIDES, made_small
 from benchmarks.covering.differences import slope_of
 from benchmarks.covering.plain import PlainDetector
+from benchmarks.covering.running import PLAIN
 from ppdet_cam import Explainer
 from ppdet_cam.detectors.building import build_detector
 from ppdet_cam.detectors.detector import Detector
@@ -23,6 +24,7 @@ from ppdet_cam.images.reading import read_image
 from ppdet_cam.structures import Explanation, Frame, MapStatus
 
 EXPLAINED, REFUSED, FAILED, PPDET = "explained", "refused", "failed", "ppdet"
+CHAIN = "the chain"
 TOP_BOXES, LOWEST_SCORE = 3, 0.01
 SAME_SCORE = 1e-6
 
@@ -59,19 +61,39 @@ class CaseError(Exception):
     """What ppdet_cam gives is not what it must give."""
 
 
-def run_case(config: Path, picture: Path) -> dict[str, object]:
-    """Returns the outcome of one config, as a mapping."""
+def run_case(
+    config: Path, picture: Path, sides: Sequence[int] = SIDES, *, tell: Callable[[str, int], None] = lambda *_: None
+) -> dict[str, object]:
+    """Returns the outcome of one config, as a mapping.
+
+    Args:
+        config: of the checkout whose ppdet is imported.
+        picture: an image file.
+        sides: of the network input, which are tried.
+        tell: is called with what is done next, PLAIN or CHAIN, and the side: paddle's own code may end the process.
+    """
     started = time.perf_counter()
     outcome = Outcome()
     settings = read_settings(config)
-    plain, side, trouble = _plain_at_smallest(config, settings, picture)
-    if plain is None:
-        outcome.status, outcome.reason = PPDET, trouble
-    else:
-        outcome.side = side
+
+    def plain_at(side: int) -> PlainDetector | None:
+        tell(PLAIN, side)
         try:
-            _explain(config, made_small(settings, side), picture, plain, outcome)
-            outcome.status = EXPLAINED
+            plain = PlainDetector(config, made_small(settings, side), picture)
+            plain()
+        except Exception as error:  # anything that ppdet raises
+            outcome.reason = f"{type(error).__name__}: {_line(error)}"
+            return None
+        return plain
+
+    plain, outcome.side = _at_smallest(plain_at, sides)
+    if plain is None:
+        outcome.status = PPDET
+    else:
+        tell(CHAIN, outcome.side)
+        try:
+            _explain(config, made_small(settings, outcome.side), picture, plain, outcome)
+            outcome.status, outcome.reason = EXPLAINED, ""
         except PpdetCamError as error:
             outcome.status, outcome.reason = REFUSED, _line(error)
         except Exception as error:  # anything: this program's duty is to tell of it
@@ -80,32 +102,21 @@ def run_case(config: Path, picture: Path) -> dict[str, object]:
     return asdict(outcome)
 
 
-def _plain_at_smallest(
-    config: Path, settings: Mapping[str, object], picture: Path
-) -> tuple[PlainDetector | None, int, str]:
-    """Returns ppdet's detector at the smallest side at which it runs, that side, and its error at the largest."""
-    smallest, *between, largest = SIDES
-    plain, trouble = _plain(config, settings, picture, smallest)
-    if plain is not None:
-        return plain, smallest, ""
-    plain, trouble = _plain(config, settings, picture, largest)
-    if plain is None:
-        return None, largest, trouble
-    for side in between:
-        smaller, _ = _plain(config, settings, picture, side)
-        if smaller is not None:
-            return smaller, side, ""
-    return plain, largest, ""
-
-
-def _plain(config: Path, settings: Mapping[str, object], picture: Path, side: int) -> tuple[PlainDetector | None, str]:
-    """Returns ppdet's detector after it ran once, or its error."""
-    try:
-        plain = PlainDetector(config, made_small(settings, side), picture)
-        plain()
-    except Exception as error:  # anything that ppdet raises
-        return None, f"{type(error).__name__}: {_line(error)}"
-    return plain, ""
+def _at_smallest(
+    plain_at: Callable[[int], PlainDetector | None], sides: Sequence[int]
+) -> tuple[PlainDetector | None, int]:
+    """Returns ppdet's detector at the smallest side at which it runs, and that side; None where no side does."""
+    plain = plain_at(sides[0])
+    if plain is not None or len(sides) == 1:
+        return plain, sides[0]
+    at_largest = plain_at(sides[-1])  # the next one: what does not run there, runs nowhere
+    if at_largest is None:
+        return None, sides[-1]
+    for side in sides[1:-1]:
+        plain = plain_at(side)
+        if plain is not None:
+            return plain, side
+    return at_largest, sides[-1]
 
 
 def _explain(

@@ -27,6 +27,7 @@ TRACKERS = ("ByteTrack", "CenterTrack", "DeepSORT", "FairMOT", "JDE")
 READERS = ("TestReader", "TestMOTReader")
 # Sides of the network input that are tried, the smallest first.
 SIDES = (128, 256, 320, 512, 640)
+SSD_SIDE = 320
 PROPOSALS = 40  # of a RPN: an input so small has few places for the usual thousand
 
 _SIZES = ("target_size", "size", "origin_target_size")
@@ -70,6 +71,11 @@ class Config:
     def is_tracker(self) -> bool:
         """Whether it finds objects on one frame after the other."""
         return self.architecture in TRACKERS
+
+    @property
+    def sides(self) -> Sequence[int]:
+        """The sides of the network input that are tried: an SSD's last levels have no cell below its own size."""
+        return [side for side in SIDES if side >= SSD_SIDE] if self.architecture == "SSD" else SIDES
 
 
 @dataclass(frozen=True)
