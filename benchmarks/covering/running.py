@@ -47,7 +47,7 @@ class Cases:
     def run(self, config: Path, sides: Sequence[int]) -> dict[str, object]:
         """Returns the outcome of a config; where its process does not come to an end, why.
 
-        Where ppdet ends the process, or does not end itself, at an input that is too small for it, larger ones are tried.
+        Where ppdet ends the process, or does not end, at an input that is too small for it, larger ones are tried.
         """
         sides, outcome = list(sides), {}
         while sides:
