@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
+from pages import write_between  # noqa: E402
 from recipes import CONFIGS, SCENES, WEIGHTS  # noqa: E402
 
 from ppdet_cam.commands.progress import ImagesBar  # noqa: E402
@@ -27,8 +28,8 @@ from ppdet_cam.evaluation.config import ALL, EvalConfig, usual_methods  # noqa: 
 from ppdet_cam.evaluation.files import EVAL_FILE  # noqa: E402
 from ppdet_cam.evaluation.running import evaluate  # noqa: E402
 from ppdet_cam.evaluation.tables import markdown_table  # noqa: E402
+from ppdet_cam.questions.question import AUTO  # noqa: E402
 from ppdet_cam.questions.targets import DEFAULT_TARGET  # noqa: E402
-from ppdet_cam.running.config import AUTO  # noqa: E402
 
 BACKBONE, NECK, ROI = "model.backbone", "model.neck", "model.bbox_head.roi_extractor"
 # SSD has no neck, and this BlazeFace's hands the backbone's maps on as they are
@@ -44,7 +45,6 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
 ONE_CLASS = ("blazeface",)  # without a runner-up, so without the target "lead"
 COLUMNS = ("pointing", "energy", "evidence_hit", "evidence_energy", "deletion", "insertion", "insertion_minus_deletion")
 Row = Mapping[str, dict]
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 
 @dataclass(frozen=True)
@@ -160,14 +160,6 @@ def _sanity(document: Mapping[str, list]) -> str:
     ]
     caption = "Sanity: rank correlation / structural similarity with the own map, the model made random from the top:"
     return f"{caption}\n\n{markdown_table(['method', 'layer', *document['parts']], rows)}"
-
-
-def write_between(file: Path, text: str) -> None:
-    """Puts the tables into a page, between its two marks."""
-    page = file.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    file.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
 def main() -> None:

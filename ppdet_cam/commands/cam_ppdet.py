@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 from ppdet_cam import __version__
@@ -26,6 +27,7 @@ from ppdet_cam.commands.terminal import (
     print_result,
     user_path,
 )
+from ppdet_cam.detectors.supported import detector_table
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.images.inputs import Inputs
 from ppdet_cam.methods import methods
@@ -52,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         advice=f"all flags: {PROGRAM} --help",
         description="Shows why a PaddleDetection detector drew each of its boxes: one picture per box, with the class "
         "activation map of that box's own score over the image.",
+        table=f"detectors, of any config of theirs:\n{indent(detector_table(), '  ')}",
     )
     add_config(parser)
     _add_inputs(parser)

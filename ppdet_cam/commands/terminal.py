@@ -24,16 +24,20 @@ _SHOWN_FAILURES = 20
 class Parser(argparse.ArgumentParser):
     """Raises what argparse would print over several lines before it leaves the process."""
 
-    def __init__(self, *, prog: str, description: str, advice: str) -> None:
+    def __init__(self, *, prog: str, description: str, advice: str, table: str = "") -> None:
         """Makes a parser without arguments.
 
         Args:
             prog: the command's name.
             description: for its help.
             advice: what to do when an argument is wrong.
+            table: lines below its help, which are not wrapped.
         """
         super().__init__(prog=prog, allow_abbrev=False, description=description)
-        self._advice = advice
+        self._advice, self._table = advice, table
+
+    def format_help(self) -> str:
+        return f"{super().format_help()}\n{self._table}\n" if self._table else super().format_help()
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; {self._advice}")

@@ -16,6 +16,7 @@ from paddle import nn  # isort: skip
 from ppdet.core import workspace as ppdet_workspace
 from ppdet.core.config.schema import SchemaDict
 from ppdet.data.reader import Compose
+from ppdet.modeling.architectures.yolox import YOLOX
 
 from ppdet_cam.detectors.reader import operations
 from ppdet_cam.detectors.settings import Tagged
@@ -63,6 +64,8 @@ TOOL_KEYS = frozenset(
 # Top-level sections that inference does not read: they may hold anything, even tags that ppdet 2.6.0 does not know.
 TRAINING_SECTIONS = ("LearningRate", "OptimizerBuilder")
 
+YOLOX_EPSILON = 1e-3  # ppdet/engine/trainer.py and tracker.py; weights were trained with it, and no config names it
+
 _UNKNOWN_KEY = re.compile(r"unexpected keyword argument '(?P<key>\w+)'")
 
 
@@ -75,13 +78,22 @@ def build_model(architecture: str, settings: Mapping[str, object]) -> nn.Layer:
     with isolated_workspace():
         ppdet_workspace.merge_config(_inference_sections(settings))
         try:
-            return ppdet_workspace.create(architecture)
+            return _finished(ppdet_workspace.create(architecture))
         except Exception as error:  # anything: numbers too large for paddle even give a SystemError or MemoryError
             _check_is_known_key(error, architecture, settings)
             raise ConfigError(
                 f"ppdet cannot build {architecture} from config {settings.get('filename')!r}: "
                 f"{type(error).__name__}: {first_line(error)}. Check the sections that it names"
             ) from error
+
+
+def _finished(model: nn.Layer) -> nn.Layer:
+    """Returns a model as ppdet's Trainer and Tracker have it: they give every normalisation of a YOLOX this epsilon."""
+    if isinstance(getattr(model, "detector", model), YOLOX):
+        for layer in model.sublayers():
+            if isinstance(layer, nn.BatchNorm2D):
+                layer._epsilon = YOLOX_EPSILON
+    return model
 
 
 def _check_is_known_key(error: Exception, architecture: str, settings: Mapping[str, object]) -> None:

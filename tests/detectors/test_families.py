@@ -25,7 +25,7 @@ from ppdet_cam.errors import ScoreMismatchError
 from ppdet_cam.explaining.gradients import roi_features
 from ppdet_cam.explaining.projection import box_on_original
 from ppdet_cam.questions.boxes import own_score
-from ppdet_cam.structures import MapStatus
+from ppdet_cam.structures import MapStatus, Verdict
 
 ROI_LAYER = "model.bbox_head.roi_extractor"
 
@@ -388,6 +388,22 @@ def test_matrix_nms_records_both_scores(detector_of, photo):
         assert detection.score_before_nms == kept.score >= detection.score - 1e-6
         np.testing.assert_array_equal(forward.candidates().boxes_xyxy[kept.row, 0], detection.box_xyxy)
     assert any(detection.score_before_nms > detection.score + 1e-3 for detection in forward.detections)
+
+
+def test_matrix_nms_is_named_by_the_verdict_on_a_lowered_box(detector_of, photo):
+    """A box whose score NMS lowered below the threshold: which detection did it, and the candidate's own score."""
+    detector = detector_of("ppyolo")
+    detections = forward_of(detector, photo)[0].detections
+    lowered = max(detections, key=lambda found: found.score_before_nms - found.score)
+    threshold = (lowered.score + lowered.score_before_nms) / 2
+    explainer = Explainer(detector, draw_threshold=threshold)
+    (explanation,) = explainer(photo, boxes=[(*lowered.box_xyxy, lowered.class_name)])
+    answer = explanation.answer
+    assert answer.verdict is Verdict.SUPPRESSED
+    assert answer.words.endswith(f"for which NMS lowers its score below {threshold:g}")
+    (winner,) = [found for found in detections if found.index == answer.other_index]
+    assert winner.class_id == lowered.class_id and winner.score_before_nms >= lowered.score_before_nms
+    assert explanation.detection.score == pytest.approx(lowered.score_before_nms)
 
 
 def test_subclass_of_a_known_head_is_explained_as_its_parent(detector_of, caplog):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from paddle import nn
 from ppdet.core import workspace as ppdet_workspace
+from ppdet.engine import Trainer
 from support.families import FAMILIES
 from support.places import ROOT
 
@@ -28,6 +30,22 @@ def state_of_global_config() -> dict[str, str]:
 def settings_of(name: str) -> dict[str, object]:
     family = FAMILIES[name]
     return merge(read_settings(ROOT / family.config), parse_overrides(family.overrides))
+
+
+def test_norms_are_those_of_ppdets_trainer():
+    """A YOLOX's epsilon is in no config: the Trainer sets it after building, and so it is here; others keep theirs."""
+    for name, epsilon in (("yolox", 1e-3), ("blazeface", 1e-5)):
+        settings = settings_of(name)
+        with isolated_workspace():
+            cfg = ppdet_workspace.load_config(str(ROOT / FAMILIES[name].config))
+            ppdet_workspace.merge_config({"use_gpu": False})
+            trained = Trainer(cfg, mode="test").model
+        ours = build_model(str(settings["architecture"]), settings)
+        found, wanted = (
+            [layer._epsilon for layer in model.sublayers() if isinstance(layer, nn.BatchNorm2D)]
+            for model in (ours, trained)
+        )
+        assert found == wanted and set(found) == {epsilon}
 
 
 @pytest.mark.parametrize("name", ["faster", "ppyoloe", "blazeface"])

@@ -31,7 +31,7 @@ def scene(
     *,
     draw_threshold: float = 0.5,
     nms_score_threshold: float = 0.01,
-    nms_iou: float = 0.6,
+    nms_iou: float | None = 0.6,
     proposals: np.ndarray | None = None,
 ) -> Scene:
     """Returns a scene, from candidate's row -> detection."""
@@ -148,6 +148,19 @@ def test_judge_is_suppressed_by_a_stronger_detection_only() -> None:
     weak, strong = (0.0, 0.0, 10.0, 10.0), (0.0, 2.0, 10.0, 12.0)
     planted = scene(candidates((weak, (0.0, 0.6, 0.0)), (strong, (0.0, 0.8, 0.0))), {0: detection(0, DOG, 0.6, weak)})
     assert judged("0,4,10,14", planted).answer.verdict is Verdict.LIMITED
+
+
+def test_judge_tells_of_an_nms_that_lowers_scores() -> None:
+    """Of MatrixNMS's kind: the box is a detection of 0.3, and its candidate of 0.8 is what is told and explained."""
+    lowered = Detection(1, DOG, "dog", 0.3, (0.0, 2.0, 10.0, 12.0), score_before_nms=0.8)
+    planted = scene(OF_IMAGE, {0: detection(0, DOG, 0.9, DOG_BOX), 1: lowered}, nms_iou=None)
+    found = judged("0,4,10,14,dog", planted)
+    assert found.answer.verdict is Verdict.SUPPRESSED
+    assert found.answer.words == (
+        "suppressed by NMS: detection 0 (dog 0.900) overlaps its candidate (dog 0.800, IoU 0.67) by 0.67, "
+        "for which NMS lowers its score below 0.5"
+    )
+    assert (found.answer.other_index, found.row, found.detection.score) == (0, 1, pytest.approx(0.8))
 
 
 def test_judge_says_the_score_that_was_too_low() -> None:

@@ -229,6 +229,22 @@ def test_viewer_opens_slides_and_closes_with_the_keyboard(page: sync_api.Page, r
     assert page.url == report
 
 
+def test_viewer_says_both_scores_of_a_box_that_nms_lowered(page: sync_api.Page, tmp_path: Path) -> None:
+    """The printed score stands in the heading, the candidate's own, which the map is of, among the facts."""
+    boxes = [box_record(0, score=0.41, score_before_nms=0.87), box_record(1, class_name="cat", score=0.6)]
+    write_run(tmp_path, [add_pictures(tmp_path, image_record("photo", boxes))])
+    page.goto(write_report(tmp_path).as_uri())
+    table(page, "All boxes").get_by_role("link", name="dog").click()
+    viewer = page.get_by_role("dialog")
+    expect(viewer.get_by_role("heading")).to_contain_text("dog 0.410")
+    fact = viewer.locator("dt", has_text="Score before NMS")
+    expect(fact.locator("xpath=following-sibling::dd[1]")).to_have_text("0.870, which is explained")
+    page.keyboard.press("Escape")
+    table(page, "All boxes").get_by_role("link", name="cat").click()
+    expect(viewer.get_by_role("heading")).to_contain_text("cat 0.600")
+    expect(fact).to_have_count(0)
+
+
 def test_viewer_draws_the_outline_where_the_box_is(page: sync_api.Page, report: str) -> None:
     """The outline is given in the image's pixels and lies on the picture at any size; it can be switched off."""
     page.goto(report + "#image=0&box=0")

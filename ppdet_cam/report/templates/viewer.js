@@ -79,6 +79,7 @@ function sideOf(box) {
     !box.answer && hasRoles ? ["Result", roleOf(box)] : null,
     box.truth && box.truth.iou !== null ? ["Ground truth", wordsOf(box)] : null,
     ["Status", statusOf(box)],
+    box.scoreBeforeNms === undefined ? null : ["Score before NMS", `${score(box.scoreBeforeNms)}, which is explained`],
     ["Heat in box", meterOf(box.energy)],
     hasCandidate(box) ? [box.answer ? "Best candidate" : "Box", cornersText(box.box)] : null,
     hasCandidate(box) ? ["Size", `${pixels(widthOf(box.box))} × ${pixels(heightOf(box.box))} px`] : null,

@@ -1,0 +1,67 @@
+"""ppdet's own inference of one picture: what an explained detector is compared with, and whose errors are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ppdet_cam.detectors.workspace import isolated_workspace  # isort: skip  (first: it loads what paddle needs, and ppdet)
+import paddle
+from paddle import nn
+from ppdet.core import workspace
+from ppdet.data.source.dataset import ImageFolder
+from ppdet.modeling.architectures.yolox import YOLOX
+
+Outputs = Mapping[str, paddle.Tensor]
+
+
+class PlainDetector:
+    """A detector as ppdet's tools build and run it. Its workspace is put back afterwards.
+
+    Trackers are asked for the boxes of one frame, as `tools/infer_mot.py` asks their detectors.
+    """
+
+    def __init__(self, config: Path, changes: Mapping[str, object], picture: Path) -> None:
+        """Builds it, with ppdet's own seeded initial weights, and reads the picture.
+
+        Args:
+            config: a config of the checkout whose ppdet is imported.
+            changes: what is set otherwise.
+            picture: an image file.
+        """
+        paddle.seed(0)
+        with isolated_workspace():
+            settings = workspace.load_config(str(config))
+            workspace.merge_config({"use_gpu": False, **changes})
+            for section in settings.values():
+                if isinstance(section, dict) and isinstance(section.get("pretrained"), str):
+                    section["pretrained"] = None  # it would be downloaded, and all weights are replaced
+            self.model: nn.Layer = workspace.create(settings["architecture"])
+            self.model.eval()
+            detector = getattr(self.model, "detector", None)
+            self.detector: nn.Layer = self.model if detector is None else detector
+            if isinstance(self.detector, YOLOX):  # as ppdet's Trainer and Tracker do
+                for layer in self.model.sublayers():
+                    if isinstance(layer, nn.BatchNorm2D):
+                        layer._epsilon = 1e-3
+            self._inputs = _inputs(settings, picture)
+
+    def __call__(self) -> Outputs:
+        """Returns what ppdet gives for the picture."""
+        with paddle.no_grad():
+            return self.detector(self._inputs)
+
+    def load(self, state: Mapping[str, np.ndarray | paddle.Tensor]) -> None:
+        """Takes other weights."""
+        self.model.set_state_dict(dict(state))
+
+
+def _inputs(settings: Mapping[str, object], picture: Path) -> Mapping[str, paddle.Tensor]:
+    name = "Test" if "TestReader" in settings and settings["TestReader"] else "TestMOT"
+    dataset = workspace.create(f"{name}Dataset")() if f"{name}Dataset" in settings else ImageFolder()
+    if not hasattr(dataset, "set_images"):
+        dataset = ImageFolder()
+    dataset.set_images([str(picture)])
+    return next(iter(workspace.create(f"{name}Reader")(dataset, 0)))
