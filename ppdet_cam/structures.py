@@ -119,6 +119,14 @@ class Candidates:
     scores: np.ndarray
 
 
+class Contest(enum.Enum):
+    """What competes with what to become a detection."""
+
+    OVERLAPS = "boxes of a class that overlap"
+    CLASSES = "the classes of an object query"
+    PAIRS = "pairs of object query and class"
+
+
 class FeatureKind(enum.Enum):
     """What the rows of a captured tensor are."""
 

@@ -142,6 +142,7 @@ class Detector:
             stack.enter_context(self.extractor.boxes_only())
             if self.device == "cpu":
                 stack.enter_context(windowed_gradients(self.model))
+            stack.enter_context(self.extractor.whole_graph())
             stack.enter_context(without_graph(self.extractor.graph_free))
             stack.enter_context(without_graph([] if wanted is Quantity.BOXES else self.extractor.box_branch))
             capture = stack.enter_context(capturing(dict(layers)))

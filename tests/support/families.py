@@ -35,6 +35,15 @@ _SMALL_FPN = (*_SMALL, "FPN.out_channel=32")
 _RCNN = (*_RESNET18, "RPNHead.test_proposal.post_nms_top_n=60")
 _RCNN_LAYERS = ("model.backbone", "model.neck", "model.backbone.res4", "model.bbox_head.roi_extractor")
 
+_SMALL_TRANSFORMER = ("hidden_dim=32",)
+_TRANSFORMER_LAYERS = ("model.backbone", "model.transformer.encoder")
+
+
+def _transformer(name: str, *, num_queries: int) -> tuple[str, ...]:
+    small = {"nhead": 4, "num_encoder_layers": 1, "num_decoder_layers": 2, "dim_feedforward": 64}
+    return tuple(f"{name}.{key}={value}" for key, value in {**small, "num_queries": num_queries}.items())
+
+
 FAMILIES = {
     family.name: family
     for family in (
@@ -133,5 +142,28 @@ FAMILIES = {
             ("model.backbone", "model.neck"),
         ),
         Family("yolov3", "configs/demo/ppyolo_tiny.yml", (), ("model.backbone", "model.neck")),
+        Family(
+            "detr",
+            "configs/detr/detr_r50_1x_coco.yml",
+            (*_SMALL, *_SMALL_TRANSFORMER, *_transformer("DETRTransformer", num_queries=20)),
+            _TRANSFORMER_LAYERS,
+        ),
+        Family(
+            "deformable_detr",
+            "configs/deformable_detr/deformable_detr_r50_1x_coco.yml",
+            (*_SMALL, *_SMALL_TRANSFORMER, *_transformer("DeformableTransformer", num_queries=30)),
+            _TRANSFORMER_LAYERS,
+        ),
+        Family(
+            "dino",
+            "configs/dino/dino_r50_4scale_1x_coco.yml",
+            (
+                *_SMALL,
+                *_SMALL_TRANSFORMER,
+                *_transformer("DINOTransformer", num_queries=30),
+                "DETRBBoxPostProcess.num_top_queries=20",
+            ),
+            _TRANSFORMER_LAYERS,
+        ),
     )
 }

@@ -97,6 +97,8 @@ def score_from_backbone(detector, features, forward, kept):
     model = detector.model
     neck = getattr(model, "neck", None)
     necked = neck(features) if neck is not None else features
+    if hasattr(model, "detr_head"):
+        return query_score(forward, necked, kept)
     if hasattr(model, "bbox_head"):
         if hasattr(model.bbox_head, "bbox_score_list"):
             return cascade_score(model.bbox_head, necked, forward, kept)
@@ -124,6 +126,23 @@ def score_from_backbone(detector, features, forward, kept):
     # the anchors need an image's size only; the scores come from the features
     (_, logits), _ = head(necked, paddle.zeros([1, 3, *forward.geometry.padded_hw]))
     return F.softmax(paddle.concat(logits, axis=1))[0, kept.row, kept.class_id]
+
+
+def query_score(forward, necked, kept):
+    """A query's score through ppdet's transformer and head, with the queries where they were."""
+    model, source = forward.extractor.model, forward.extractor.source(forward.watch, kept.row)
+    with forward.extractor.on_sources([source]):
+        _, logits, _ = model.detr_head(model.transformer(necked, *forward.watch.inputs[model.transformer][0][1:]), necked)
+    has_background = not model.post_process.use_focal_loss
+    scores = F.softmax(logits) if has_background else F.sigmoid(logits)
+    return scores[0, kept.row, kept.class_id]
+
+
+def last_step_of(detector: Detector) -> tuple[object, str]:
+    """The object that has the detector's last step, and the attribute that it is."""
+    if hasattr(detector.model, "detr_head"):
+        return detector.model, "post_process"
+    return detector.extractor.nms_owner, "nms"
 
 
 def cascade_score(head, necked, forward, kept):

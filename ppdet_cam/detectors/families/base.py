@@ -34,12 +34,14 @@ class Source:
         position: row among that level's cells or anchors; for RoIs 0.
         roi_xyxy: for two stages, the RoI that is pooled, in network input pixels; of a cascade, the last stage's.
         stage_rois: of a cascade, the RoI of each stage.
+        query_tokens: where object queries are picked among the encoder's tokens, those that all queries were.
     """
 
     level: int
     position: int
     roi_xyxy: Box | None = None
     stage_rois: tuple[Box, ...] = ()
+    query_tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,10 @@ class Extractor(abc.ABC):
 
     def on_sources(self, sources: Sequence[Source]) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which the model leaves out what these sources do not need, such as proposals."""
+        return contextlib.nullcontext()
+
+    def whole_graph(self) -> contextlib.AbstractContextManager[None]:
+        """Returns a context in which the model cuts nothing from the graph that its outputs depend on."""
         return contextlib.nullcontext()
 
     @property
