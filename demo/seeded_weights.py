@@ -31,6 +31,7 @@ from paddle import nn  # noqa: E402
 # Spread of the class logits over the image: enough for scores to differ, too little to saturate.
 SIGMOID_SPREAD, SOFTMAX_SPREAD, BOX_SPREAD = 1.0, 3.0, 0.3
 QUERY_SPREAD = 1.0  # of object queries' boxes, which start from nowhere
+QUERY_SOFTMAX_SPREAD = 6.0  # their best class is to score 0.5 without the help of a low background
 TOP_SCORE_LOGIT = 0.6  # the best box's logit over its rivals: scores about 0.5 to 0.8
 
 
@@ -54,7 +55,7 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     _let_stages_agree(detector.model)
     if hasattr(detector.model, "detr_head"):
         _standardise(detector, frame, box_layers, spread=QUERY_SPREAD)
-        _standardise(detector, frame, class_layers, spread=SOFTMAX_SPREAD if softmax else SIGMOID_SPREAD)
+        _standardise(detector, frame, class_layers, spread=QUERY_SOFTMAX_SPREAD if softmax else SIGMOID_SPREAD)
         _lift(detector, frame, [(layer, slice(len(detector.class_names))) for layer in class_layers], boxes=boxes)
         return
     if hasattr(detector.model, "rpn_head"):  # proposals first: the second stage sees what they pick
@@ -89,10 +90,13 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
 
 def _fill(model: nn.Layer, random: np.random.Generator) -> None:
     """Fills every layer with He-scaled normal weights; normalisation and PP-YOLOE's projection stay as built."""
+    has_queries = hasattr(model, "detr_head")  # whose biases ppdet draws at random
     for name, layer in model.named_sublayers():
         if isinstance(layer, (nn.Conv2D, nn.Linear)) and not name.endswith("proj_conv"):
             fan_in = int(np.prod(layer.weight.shape)) // _outputs(layer)
             layer.weight.set_value(random.normal(0, (1.5 / fan_in) ** 0.5, layer.weight.shape).astype(np.float32))
+            if has_queries and isinstance(layer, nn.Linear) and not name.endswith("sampling_offsets"):
+                layer.bias.set_value(np.zeros(layer.bias.shape, np.float32))
         if isinstance(layer, nn.Embedding):
             layer.weight.set_value(random.normal(0, 1, layer.weight.shape).astype(np.float32))
         joint = getattr(layer, "in_proj_weight", None)  # of ppdet's attention: queries, keys and values
