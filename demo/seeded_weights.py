@@ -95,7 +95,7 @@ def _fill(model: nn.Layer, random: np.random.Generator) -> None:
         if isinstance(layer, (nn.Conv2D, nn.Linear)) and not name.endswith("proj_conv"):
             fan_in = int(np.prod(layer.weight.shape)) // _outputs(layer)
             layer.weight.set_value(random.normal(0, (1.5 / fan_in) ** 0.5, layer.weight.shape).astype(np.float32))
-            if has_queries and isinstance(layer, nn.Linear) and not name.endswith("sampling_offsets"):
+            if has_queries and layer.bias is not None and not name.endswith("sampling_offsets"):
                 layer.bias.set_value(np.zeros(layer.bias.shape, np.float32))
         if isinstance(layer, nn.Embedding):
             layer.weight.set_value(random.normal(0, 1, layer.weight.shape).astype(np.float32))
