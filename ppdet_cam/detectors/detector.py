@@ -28,6 +28,7 @@ from ppdet_cam.detectors.convolutions import windowed_gradients
 from ppdet_cam.detectors.families import Extractor, family_name
 from ppdet_cam.detectors.families.base import KeptRow, Source
 from ppdet_cam.detectors.families.last_step import LastStep, ReachedLastStep
+from ppdet_cam.detectors.grids import Grids
 from ppdet_cam.detectors.loading import load_into
 from ppdet_cam.detectors.preprocessing import Preprocessing
 from ppdet_cam.detectors.workspace import first_line
@@ -145,7 +146,7 @@ class Detector:
             stack.enter_context(self.extractor.whole_graph())
             stack.enter_context(without_graph(self.extractor.graph_free))
             stack.enter_context(without_graph([] if wanted is Quantity.BOXES else self.extractor.box_branch))
-            capture = stack.enter_context(capturing(dict(layers)))
+            capture = stack.enter_context(capturing(dict(layers), self._grids(inputs)))
             watch = stack.enter_context(watching(self.extractor.watched))
             rows = self._run(inputs, frame)
         kept = self.extractor.kept_rows(record)
@@ -196,6 +197,10 @@ class Detector:
             with contextlib.suppress(ReachedLastStep):
                 self._run(inputs, frame)
         return watch, record
+
+    def _grids(self, inputs: Mapping[str, paddle.Tensor]) -> Grids:
+        images, _, height, width = inputs["image"].shape
+        return self.extractor.grids(int(images), (int(height), int(width)))
 
     def _run(self, inputs: Mapping[str, paddle.Tensor], frame: Frame) -> np.ndarray:
         try:

@@ -13,6 +13,7 @@ from paddle import nn
 
 from ppdet_cam.detectors.capture import Watch
 from ppdet_cam.detectors.families.last_step import KeepRule, LastStep, check_nms, nms_rule, recording_nms
+from ppdet_cam.detectors.grids import Grids
 from ppdet_cam.errors import ScoreMismatchError
 from ppdet_cam.registry import Registry
 from ppdet_cam.structures import Candidates, CellStrides, HeadOutputs, ImageGeometry, Quantity
@@ -123,6 +124,26 @@ class Extractor(abc.ABC):
     def box_branch(self) -> Sequence[nn.Layer]:
         """Layers that only the boxes depend on: they run without a graph where only scores are explained."""
         return ()
+
+    @property
+    def token_layers(self) -> Sequence[nn.Layer]:
+        """Layers whose sequences [N, L, C] are places in the image, and those inside of them."""
+        return [part for part in (self.model.backbone, getattr(self.model, "neck", None)) if part is not None]
+
+    @property
+    def levels_in_sequence(self) -> int:
+        """How many grids such a sequence holds one after another, where it is not a single one."""
+        return 1
+
+    def grids(self, images: int, input_hw: tuple[int, int]) -> Grids:
+        """Returns what the layers' sequences stand for.
+
+        Args:
+            images: how many images are in the network input.
+            input_hw: its height and width, in pixels.
+        """
+        layers = [layer for part in self.token_layers for layer in part.sublayers(include_self=True)]
+        return Grids(images, input_hw, self.levels_in_sequence, frozenset(layers))
 
     def cell_strides(self, watch: Watch, padded_hw: tuple[int, int]) -> CellStrides:
         """Returns the size of a cell, where the head itself says so; elsewhere it follows from the grid's size."""

@@ -94,6 +94,17 @@ class DETRExtractor(Extractor):
         return picker
 
     @property
+    def token_layers(self) -> Sequence[nn.Layer]:
+        """The encoder's sequences as well; the decoder's are object queries."""
+        encoder = getattr(self.model.transformer, "encoder", None)  # RT-DETR's is its neck
+        return [*super().token_layers, *([] if encoder is None else [encoder])]
+
+    @property
+    def levels_in_sequence(self) -> int:
+        transformer = self.model.transformer
+        return int(getattr(transformer, "num_levels", getattr(transformer, "num_feature_levels", 1)))
+
+    @property
     def box_branch(self) -> Sequence[nn.Layer]:
         """The last box layers; those before them move the points that the next decoder layer looks at."""
         head, transformer = self.model.detr_head, self.model.transformer
