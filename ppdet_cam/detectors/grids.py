@@ -104,14 +104,15 @@ class Grids:
             return None
         if len(shape) == 4:
             return self._of_image(shape) if layer in self.token_layers else ChannelsFirst()
-        return self._of_sequence(shape[1]) if len(shape) == 3 and layer in self.token_layers else None
+        return self.of_sequence(shape[1]) if len(shape) == 3 and layer in self.token_layers else None
 
     def _of_image(self, shape: tuple[int, ...]) -> Layout:
         known = {grid for stride in STRIDES for grid in self._rounded(stride)}
         is_last = shape[1:3] in known and shape[2:] not in known
         return ChannelsLast() if is_last else ChannelsFirst()
 
-    def _of_sequence(self, length: int) -> Tokens | None:
+    def of_sequence(self, length: int) -> Tokens | None:
+        """Returns what a sequence of so many places is, None where no grids have so many cells."""
         return next((tokens for tokens in self._sequences() if tokens.length == length), None)
 
     def _sequences(self) -> Iterator[Tokens]:

@@ -13,13 +13,14 @@ from ppdet_cam.detectors.layer_names import parse_layers
 from ppdet_cam.errors import ConfigError, LayerError
 from ppdet_cam.explaining.evidence import OnImage, combined, level_heatmaps, map_on_image, refined
 from ppdet_cam.explaining.finer import finer_layers
-from ppdet_cam.explaining.gradients import image_features, roi_features
+from ppdet_cam.explaining.gradients import attention_features, image_features, roi_features
 from ppdet_cam.explaining.perturbation import Progress, black_box_maps, occlusion_map, with_channel_scores
 from ppdet_cam.explaining.projection import box_on_original
 from ppdet_cam.explaining.subjects import Subject
 from ppdet_cam.methods import Method, Needs, methods
-from ppdet_cam.questions.question import Question
+from ppdet_cam.questions.question import DEFAULT_LAYER, Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
+from ppdet_cam.registry import closest
 from ppdet_cam.structures import Explanation, FeatureMap, Frame, LevelShare, MapStatus
 
 
@@ -33,6 +34,7 @@ class Asked:
         finer: layers whose maps refine the map: dotted path -> which of its levels, None for all.
         image_layers: the same for layers that see the whole image, finer ones among them.
         roi_layers: and for layers that see one row per RoI.
+        attention: the same for cross-attention, which takes the layers' place where the method looks at it.
     """
 
     question: Question
@@ -41,6 +43,14 @@ class Asked:
     finer: dict[str, tuple[int, ...] | None]
     image_layers: dict[str, tuple[int, ...] | None]
     roi_layers: tuple[str, ...]
+    attention: dict[str, tuple[int, ...] | None]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that are looked at, as they were named; none for a method that alters the image."""
+        if self.method.needs.is_of_images:
+            return ()
+        return tuple(self.attention) if self.method.needs.is_of_attention else self.question.layers
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,8 @@ def asked_of(detector: Detector, question: Question) -> Asked:
         LayerError, UnknownNameError, ConfigError: it fits no image of this detector.
     """
     method, finer = methods.get(question.method), _finer(detector, question)
-    wanted = {**parse_layers(question.layers), **finer}
+    attention = attention_of(detector, question) if method.needs.is_of_attention else {}
+    wanted = {} if attention else {**parse_layers(question.layers), **finer}
     image_layers, roi_layers = detector.layers(list(wanted))
     target = parse_target(
         question.target, detector.class_names, known=detector.extractor.quantities, detector=detector.name
@@ -72,7 +83,9 @@ def asked_of(detector: Detector, question: Question) -> Asked:
             f"so --target must be {DEFAULT_TARGET!r}, not {target.name!r}"
         )
     question.selection.class_ids(detector.class_names)
-    return Asked(question, method, target, finer, {path: wanted[path] for path in image_layers}, tuple(roi_layers))
+    return Asked(
+        question, method, target, finer, {path: wanted[path] for path in image_layers}, tuple(roi_layers), attention
+    )
 
 
 def forward_of(detector: Detector, frame: Frame, asked: Asked) -> ForwardPass:
@@ -82,7 +95,8 @@ def forward_of(detector: Detector, frame: Frame, asked: Asked) -> ForwardPass:
         LayerError: a layer gives no feature map, or not the level that is asked for.
     """
     image_layers, _ = detector.layers(list(asked.image_layers))
-    forward = detector.forward(frame, image_layers, wanted=asked.target.quantity)
+    attention = detector.extractor.cross_attention if asked.attention else {}
+    forward = detector.forward(frame, image_layers, wanted=asked.target.quantity, attention=attention)
     for path, levels in asked.image_layers.items():
         forward.capture.chosen(path, levels)
     return forward
@@ -112,7 +126,7 @@ def explanations(
         yield Explanation(
             detection=subject.detection,
             method=asked.question.method,
-            layers=() if asked.method.needs.is_of_images else asked.question.layers,
+            layers=asked.layers,
             levels=found.levels,
             heatmap=found.heatmap,
             status=found.status,
@@ -163,8 +177,12 @@ def maps_from_features(
         wanted = {**parse_layers(asked.question.layers), **asked.finer}
         _, roi_layers = detector.layers(asked.roi_layers)
         rois = roi_features(forward, roi_layers, wanted, kept, asked.target)
-    needs_gradients = asked.method.needs is Needs.GRADIENTS
+    needs_gradients = asked.method.needs.is_of_gradients
     for box in kept:
+        if asked.attention:
+            looked = attention_features(forward, asked.attention, box, asked.target, gradients=needs_gradients)
+            yield _mapped(looked, asked.method, forward, finer=(), keep_levels=keep_levels)
+            continue
         no_features: list[list[FeatureMap]] = [[] for _ in asked.target.parts]
         per_part = (
             image_features(forward, levels, box, asked.target, gradients=needs_gradients) if levels else no_features
@@ -201,6 +219,35 @@ def _mapped(
     rois = [feature.roi_xyxy for feature in per_part[0] if feature.roi_xyxy is not None]
     levels = level_heatmaps(maps, original_hw=forward.geometry.original_hw, factors=factors) if keep_levels else ()
     return BoxMap(*combined(maps), box_on_original(rois[-1], forward.geometry) if rois else None, levels)
+
+
+def attention_of(detector: Detector, question: Question) -> dict[str, tuple[int, ...] | None]:
+    """Returns the cross-attention that a question looks at: path -> which of its levels, None for all.
+
+    The default layer has none, and stands for all that there is; another one for all inside of it.
+
+    Raises:
+        ConfigError: the detector has no object queries.
+        LayerError: a layer has no cross-attention inside.
+    """
+    known = detector.extractor.cross_attention
+    if not known:
+        raise ConfigError(
+            f"--method {question.method} looks at the cross-attention of object queries, and {detector.name} has none. "
+            f"Methods for it: {', '.join(name for name in methods.names() if not methods.get(name).needs.is_of_attention)}"
+        )
+    if question.layers == (DEFAULT_LAYER,):
+        return dict.fromkeys(known)
+    found: dict[str, tuple[int, ...] | None] = {}
+    for path, levels in parse_layers(question.layers).items():
+        inside = [one for one in known if f"{one}.".startswith(f"{path}.")]
+        if not inside:
+            raise LayerError(
+                f"--method {question.method} finds no cross-attention in {path!r}{closest(path, list(known))}. "
+                f"It is in: {', '.join(known)}"
+            )
+        found.update(dict.fromkeys(inside, levels))
+    return found
 
 
 def _nothing(frame: Frame) -> BoxMap:

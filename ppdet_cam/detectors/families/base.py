@@ -145,6 +145,11 @@ class Extractor(abc.ABC):
         layers = [layer for part in self.token_layers for layer in part.sublayers(include_self=True)]
         return Grids(images, input_hw, self.levels_in_sequence, frozenset(layers))
 
+    @property
+    def cross_attention(self) -> Mapping[str, nn.Layer]:
+        """The layers with which object queries look at the image's features, in their order: dotted path -> layer."""
+        return {}
+
     def cell_strides(self, watch: Watch, padded_hw: tuple[int, int]) -> CellStrides:
         """Returns the size of a cell, where the head itself says so; elsewhere it follows from the grid's size."""
         return {}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from ppdet_cam.detectors.attention import grids_of
 from ppdet_cam.detectors.capture import Watch, replaced_methods
 from ppdet_cam.detectors.compat import PaddleSeenByModule
 from ppdet_cam.detectors.families.base import Extractor, KeptRow, Source, check_lowered, check_scores, extracts
@@ -50,7 +51,7 @@ class DETRExtractor(Extractor):
     def keep_rule(self) -> KeepRule:
         """So many of the best; overlaps leave none out."""
         post = self.model.post_process
-        contest = Contest.PAIRS if post.use_focal_loss else Contest.CLASSES
+        contest = Contest.PAIRS if post.use_focal_loss else Contest.QUERIES
         return KeepRule(0.0, None, contest, int(post.num_top_queries))
 
     def last_step(self, *, stop: bool = False) -> contextlib.AbstractContextManager[LastStep]:
@@ -81,8 +82,14 @@ class DETRExtractor(Extractor):
     @property
     def watched(self) -> Sequence[nn.Layer]:
         transformer = self.model.transformer
-        seen = [transformer, self.model.detr_head]
-        return seen if self._picker is None else [*seen, self._picker]
+        last = self._last_attention
+        weighing = getattr(last, "attention_weights", None)
+        seen = [transformer, self.model.detr_head, last, weighing, self._picker]
+        return [layer for layer in seen if layer is not None]
+
+    @property
+    def _last_attention(self) -> nn.Layer:
+        return list(self.cross_attention.values())[-1]
 
     @property
     def _picker(self) -> nn.Layer | None:
@@ -96,13 +103,20 @@ class DETRExtractor(Extractor):
     @property
     def token_layers(self) -> Sequence[nn.Layer]:
         """The encoder's sequences as well; the decoder's are object queries."""
-        encoder = getattr(self.model.transformer, "encoder", None)  # RT-DETR's is its neck
-        return [*super().token_layers, *([] if encoder is None else [encoder])]
+        parts = [getattr(self.model.transformer, name, None) for name in ("encoder", "position_embedding")]
+        return [*super().token_layers, *(part for part in parts if part is not None)]  # RT-DETR's encoder is its neck
 
     @property
     def levels_in_sequence(self) -> int:
         transformer = self.model.transformer
         return int(getattr(transformer, "num_levels", getattr(transformer, "num_feature_levels", 1)))
+
+    @property
+    def cross_attention(self) -> Mapping[str, nn.Layer]:
+        """That of every decoder layer up to the one whose boxes are printed."""
+        decoder = self.model.transformer.decoder
+        used = list(decoder.layers)[: getattr(decoder, "eval_idx", len(decoder.layers) - 1) + 1]
+        return {f"model.transformer.decoder.layers.{i}.cross_attn": layer.cross_attn for i, layer in enumerate(used)}
 
     @property
     def box_branch(self) -> Sequence[nn.Layer]:
@@ -145,7 +159,17 @@ class DETRExtractor(Extractor):
         return [Source(0, 0)]
 
     def grid_hw(self, watch: Watch, source: Source) -> tuple[int, int]:
-        return 1, 1
+        """Returns the grid at which the query's last cross-attention looked most."""
+        layer = self._last_attention
+        if not hasattr(layer, "attention_weights"):
+            _, _, height, width = watch.outputs[self.model.transformer][0][1].shape
+            return height, width
+        logits = watch.outputs[layer.attention_weights][0][0, source.position].detach()
+        weights = F.softmax(logits.reshape([layer.num_heads, -1])).mean(axis=0).numpy()
+        grids = grids_of(watch.inputs[layer][0][3])
+        points = getattr(layer, "num_points_list", None) or [layer.num_points] * len(grids)
+        of_levels = [part.sum() for part in np.split(weights, np.cumsum(points)[:-1])]
+        return grids[int(np.argmax(of_levels))]
 
     def outputs(
         self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
