@@ -162,6 +162,7 @@ FAMILIES = {
                 *_SMALL_TRANSFORMER,
                 *_transformer("DINOTransformer", num_queries=30),
                 "DETRBBoxPostProcess.num_top_queries=20",
+                "DETRPostProcess.num_top_queries=20",  # its name since 2.7.0
             ),
             _TRANSFORMER_LAYERS,
         ),
