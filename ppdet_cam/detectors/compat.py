@@ -117,12 +117,14 @@ COUNTING = (
 TRANSFORMERS = (
     "ppdet.modeling.transformers.deformable_transformer",
     "ppdet.modeling.transformers.dino_transformer",
+    "ppdet.modeling.transformers.group_detr_transformer",  # from 2.7.0 on
 )
 
 
-def concat_of_scalars(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None = None) -> paddle.Tensor:
-    """Returns `paddle.concat` of tensors of which some may be 0-D; those count as one element."""
-    return paddle.concat([part.reshape([1]) if part.ndim == 0 else part for part in x], axis, name)
+def concat_of_scalars(x: Sequence[paddle.Tensor | int], axis: int = 0, name: str | None = None) -> paddle.Tensor:
+    """Returns `paddle.concat` of tensors of which some may be 0-D, or numbers; those count as one element."""
+    tensors = [part if isinstance(part, paddle.Tensor) else paddle.to_tensor(part) for part in x]
+    return paddle.concat([part.reshape([1]) if part.ndim == 0 else part for part in tensors], axis, name)
 
 
 def slice_to_scalar(
@@ -169,9 +171,11 @@ def _repair_deformable_attention() -> None:
     """Deformable DETR and DINO: tensors of counts where numbers are wanted.
 
     Error: ValueError: (InvalidArgument) The axis is expected to be in range of [0, 0), but got 0
-    Where: `DeformableTransformer.forward` and `DINOTransformer._get_encoder_input` hand 0-D tensors to `paddle.concat`,
-    and then tensors to `paddle.to_tensor`, which warns.
-    Versions: paddle >= 2.5; ppdet 2.6.0.
+    Where: `DeformableTransformer.forward`, `DINOTransformer._get_encoder_input` and that of `GroupDINOTransformer` hand
+    0-D tensors to `paddle.concat`, and then tensors to `paddle.to_tensor`, which warns.
+    Versions: paddle >= 2.5; ppdet 2.6.0, and 2.7.0 for Group DINO.
+    Error: ValueError: (InvalidArgument) concat(): argument 'x' (position 0) must be list of Tensors
+    Where: the same of `GroupDINOTransformer`, with numbers; ppdet develop.
 
     Error: TypeError: (InvalidType) Type promotion only support calculations between floating-point numbers and between
     complex and real numbers. But got different data type x: float32, y: int64
@@ -180,6 +184,8 @@ def _repair_deformable_attention() -> None:
     Versions: paddle >= 3.0; ppdet 2.6.0. In later ones the repaired method gives the same as their own.
     """
     for name in TRANSFORMERS:
+        if importlib.util.find_spec(name) is None:
+            continue
         _module(name).paddle = PaddleSeenByModule(  # type: ignore[attr-defined]
             concat=concat_of_scalars, to_tensor=tensor_as_it_is
         )

@@ -90,17 +90,19 @@ class Grids:
         input_hw: its height and width, in pixels.
         levels: how many grids a sequence may hold, beside a single one.
         token_layers: the layers whose sequences are places; those of others are object queries, boxes, classes.
+        query_layers: the layers that give nothing but object queries, whatever its shape looks like.
     """
 
     images: int
     input_hw: tuple[int, int]
     levels: int = 1
     token_layers: Collection[nn.Layer] = ()
+    query_layers: Collection[nn.Layer] = ()
 
     def layout(self, layer: nn.Layer, tensor: paddle.Tensor) -> Layout | None:
         """Returns how feature maps lie in a tensor that a layer gave, None where there are none."""
         shape = tuple(tensor.shape)
-        if not tensor.is_floating_point() or 0 in shape or shape[:1] != (self.images,):
+        if not tensor.is_floating_point() or 0 in shape or shape[:1] != (self.images,) or layer in self.query_layers:
             return None
         if len(shape) == 4:
             return self._of_image(shape) if layer in self.token_layers else ChannelsFirst()

@@ -131,6 +131,11 @@ class Extractor(abc.ABC):
         return [part for part in (self.model.backbone, getattr(self.model, "neck", None)) if part is not None]
 
     @property
+    def query_layers(self) -> Sequence[nn.Layer]:
+        """Layers that give object queries, which are no places in the image."""
+        return ()
+
+    @property
     def levels_in_sequence(self) -> int:
         """How many grids such a sequence holds one after another, where it is not a single one."""
         return 1
@@ -143,7 +148,7 @@ class Extractor(abc.ABC):
             input_hw: its height and width, in pixels.
         """
         layers = [layer for part in self.token_layers for layer in part.sublayers(include_self=True)]
-        return Grids(images, input_hw, self.levels_in_sequence, frozenset(layers))
+        return Grids(images, input_hw, self.levels_in_sequence, frozenset(layers), frozenset(self.query_layers))
 
     @property
     def cross_attention(self) -> Mapping[str, nn.Layer]:

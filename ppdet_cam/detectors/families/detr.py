@@ -107,6 +107,11 @@ class DETRExtractor(Extractor):
         return [*super().token_layers, *(part for part in parts if part is not None)]  # RT-DETR's encoder is its neck
 
     @property
+    def query_layers(self) -> Sequence[nn.Layer]:
+        transformer, head = self.model.transformer, self.model.detr_head
+        return [transformer, *transformer.decoder.sublayers(include_self=True), *head.sublayers(include_self=True)]
+
+    @property
     def levels_in_sequence(self) -> int:
         transformer = self.model.transformer
         return int(getattr(transformer, "num_levels", getattr(transformer, "num_feature_levels", 1)))
