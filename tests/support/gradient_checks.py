@@ -22,7 +22,7 @@ BACKBONE = "model.backbone"
 # how far a number of each kind is moved: probabilities by this part of their slope, the others as they are
 LOGIT_STEP, PIXEL_STEP = 0.02, 0.05
 # points of deformable attention move from cell to cell, where the number has a kink: shorter steps meet fewer of them
-AMONG_KINKS, PIXELS_AMONG_KINKS = 0.1, 0.3
+AMONG_KINKS, PIXELS_AMONG_KINKS = 0.05, 0.3
 
 
 def forward_of(
