@@ -110,10 +110,9 @@ def _let_stages_agree(model: nn.Layer) -> None:
     if not hasattr(head, "bbox_score_list"):
         return
     for stages in (head.head.head_list, head.bbox_score_list):
-        first = dict(stages[0].named_parameters())
         for later in stages[1:]:
-            for name, own in later.named_parameters():
-                own.set_value(first[name].numpy() + 0.15 * own.numpy())
+            for first, own in zip(stages[0].parameters(), later.parameters()):
+                own.set_value(first.numpy() + 0.15 * own.numpy())
 
 
 def _outputs(layer: nn.Layer) -> int:
