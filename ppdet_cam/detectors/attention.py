@@ -145,9 +145,7 @@ def attending(layers: Mapping[str, nn.Layer], grids: Grids) -> Iterator[dict[str
         yield looks
 
 
-def _weighing(
-    layer: nn.Layer, path: str, looks: dict[str, Look], grids: Grids
-) -> Callable[..., paddle.Tensor]:
+def _weighing(layer: nn.Layer, path: str, looks: dict[str, Look], grids: Grids) -> Callable[..., paddle.Tensor]:
     """Returns a dense attention's forward that notes its weights."""
     own = layer.forward
 
@@ -162,9 +160,7 @@ def _weighing(
     return forward
 
 
-def _sampling(
-    core: Callable[..., paddle.Tensor], path: str, looks: dict[str, Look]
-) -> Callable[..., paddle.Tensor]:
+def _sampling(core: Callable[..., paddle.Tensor], path: str, looks: dict[str, Look]) -> Callable[..., paddle.Tensor]:
     """Returns a deformable attention's core that notes what it samples.
 
     Its arguments are the values, the levels' sizes, where they start in RT-DETR's first version and its elders, the

@@ -164,7 +164,11 @@ def _repair_scalars() -> None:
 
 def tensor_as_it_is(data: object, *options: object, **named: object) -> paddle.Tensor:
     """Returns `paddle.to_tensor`; of a tensor, that tensor."""
-    return data if isinstance(data, paddle.Tensor) and not (options or named) else paddle.to_tensor(data, *options, **named)
+    return (
+        data
+        if isinstance(data, paddle.Tensor) and not (options or named)
+        else paddle.to_tensor(data, *options, **named)
+    )
 
 
 def _repair_deformable_attention() -> None:

@@ -16,7 +16,6 @@ from ppdet_cam.detectors.workspace import Sample, first_line
 from ppdet_cam.errors import ImageError
 from ppdet_cam.structures import Frame, ImageGeometry
 
-
 # pad_mask: for transformers, 1 where the image lies
 NETWORK_INPUTS = ("image", "im_shape", "scale_factor", "im_id", "pad_mask")
 

@@ -42,11 +42,21 @@ MODELS = {
     ),
     "rtdetrv2": (
         "rtdetrv2/rtdetrv2_r18vd_120e_coco.yml",
-        (*SQUARE, "hidden_dim=32", f"HybridEncoder={{{HYBRID}, use_encoder_idx: [2]}}", *decoder("RTDETRTransformerv2")),
+        (
+            *SQUARE,
+            "hidden_dim=32",
+            f"HybridEncoder={{{HYBRID}, use_encoder_idx: [2]}}",
+            *decoder("RTDETRTransformerv2"),
+        ),
     ),
     "rtdetrv2_discrete": (
         "rtdetrv2/rtdetrv2_r18vd_dsp_3x_coco.yml",
-        (*SQUARE, "hidden_dim=32", f"HybridEncoder={{{HYBRID}, use_encoder_idx: [2]}}", *decoder("RTDETRTransformerv2")),
+        (
+            *SQUARE,
+            "hidden_dim=32",
+            f"HybridEncoder={{{HYBRID}, use_encoder_idx: [2]}}",
+            *decoder("RTDETRTransformerv2"),
+        ),
     ),
     "mask_rtdetr": (
         "mask_rtdetr/mask_rtdetr_hgnetv2_s_6x_coco.yml",

@@ -479,7 +479,8 @@ def test_query_that_nothing_beat_scored_too_low() -> None:
 
 
 @pytest.mark.parametrize(
-    ("contest", "words"), [(Contest.PAIRS, "20 pairs of object query and class"), (Contest.QUERIES, "20 object queries")]
+    ("contest", "words"),
+    [(Contest.PAIRS, "20 pairs of object query and class"), (Contest.QUERIES, "20 object queries")],
 )
 def test_query_beyond_the_limit_is_told_the_limit(contest: Contest, words: str) -> None:
     """A query with score enough that is no detection, and that nothing beat, fell to the number that is kept."""

@@ -141,7 +141,9 @@ def query_score(forward, necked, kept):
     """A query's score through ppdet's transformer and head, with the queries where they were."""
     model, source = forward.extractor.model, forward.extractor.source(forward.watch, kept.row)
     with forward.extractor.on_sources([source]):
-        _, logits, _ = model.detr_head(model.transformer(necked, *forward.watch.inputs[model.transformer][0][1:]), necked)
+        _, logits, _ = model.detr_head(
+            model.transformer(necked, *forward.watch.inputs[model.transformer][0][1:]), necked
+        )
     has_background = not model.post_process.use_focal_loss
     scores = F.softmax(logits) if has_background else F.sigmoid(logits)
     return scores[0, kept.row, kept.class_id]
