@@ -183,8 +183,8 @@ def _repair_deformable_attention() -> None:
 
     Error: TypeError: (InvalidType) Type promotion only support calculations between floating-point numbers and between
     complex and real numbers. But got different data type x: float32, y: int64
-    Where: `MSDeformableAttention.forward` divides offsets by the flipped sizes of the levels, and flips them for nothing
-    else.
+    Where: `MSDeformableAttention.forward` divides offsets by the flipped sizes of the levels, which it flips for
+    nothing else.
     Versions: paddle >= 3.0; ppdet 2.6.0. In later ones the repaired method gives the same as their own.
     """
     for name in TRANSFORMERS:

@@ -232,9 +232,10 @@ def attention_of(detector: Detector, question: Question) -> dict[str, tuple[int,
     """
     known = detector.extractor.cross_attention
     if not known:
+        others = [name for name in methods.names() if not methods.get(name).needs.is_of_attention]
         raise ConfigError(
             f"--method {question.method} looks at the cross-attention of object queries, and {detector.name} has none. "
-            f"Methods for it: {', '.join(name for name in methods.names() if not methods.get(name).needs.is_of_attention)}"
+            f"Methods for it: {', '.join(others)}"
         )
     if question.layers == (DEFAULT_LAYER,):
         return dict.fromkeys(known)

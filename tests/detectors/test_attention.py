@@ -51,7 +51,7 @@ def test_sampled_points_put_their_weight_on_the_cells_around_them(points, weight
 
 
 def test_dense_attention_is_the_softmax_of_its_products() -> None:
-    """With keys that are the query itself in one cell: worked out by hand, and the output is the same without a look."""
+    """One key is the query: worked out by hand; the output is the same without a look."""
     layer = MultiHeadAttention(2, 1)
     eye = np.eye(2, dtype=np.float32)
     layer.in_proj_weight.set_value(np.concatenate([eye, eye, eye], axis=1))

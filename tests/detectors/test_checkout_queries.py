@@ -1,4 +1,4 @@
-"""Detectors of object queries that PaddleDetection has since 2.7.0: run with a checkout only, its own configs made small."""
+"""Detectors of object queries that PaddleDetection has since 2.7.0: with a checkout only, its configs made small."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ from ppdet_cam.structures import MapStatus, Quantity
 
 SIDE = 96
 SQUARE = (reader(SIDE, SIDE, keep_ratio=False), f"eval_size=[{SIDE}, {SIDE}]")
-HYBRID = "hidden_dim: 32, num_encoder_layers: 1, expansion: 0.5, encoder_layer: {name: TransformerLayer, d_model: 32, "
-HYBRID += "nhead: 4, dim_feedforward: 64, dropout: 0., activation: gelu}"
 
 
 def decoder(name: str, **more: object) -> list[str]:
@@ -34,18 +32,24 @@ def decoder(name: str, **more: object) -> list[str]:
     return [f"{name}.{key}={value}" for key, value in small.items()]
 
 
+def encoder(name: str, more: str) -> list[str]:
+    """Overrides that make a hybrid encoder, and all that shares its width, small."""
+    layer = "{name: TransformerLayer, d_model: 32, nhead: 4, dim_feedforward: 64, dropout: 0., activation: gelu}"
+    small = f"hidden_dim: 32, num_encoder_layers: 1, expansion: 0.5, encoder_layer: {layer}"
+    return ["hidden_dim=32", f"{name}={{{small}, {more}}}"]
+
+
 # name -> config below the checkout's `configs`, what makes it small
 MODELS = {
     "rtdetr": (
         "rtdetr/rtdetr_r18vd_6x_coco.yml",
-        (*SQUARE, "hidden_dim=32", f"HybridEncoder={{{HYBRID}, use_encoder_idx: [2]}}", *decoder("RTDETRTransformer")),
+        (*SQUARE, *encoder("HybridEncoder", "use_encoder_idx: [2]"), *decoder("RTDETRTransformer")),
     ),
     "rtdetrv2": (
         "rtdetrv2/rtdetrv2_r18vd_120e_coco.yml",
         (
             *SQUARE,
-            "hidden_dim=32",
-            f"HybridEncoder={{{HYBRID}, use_encoder_idx: [2]}}",
+            *encoder("HybridEncoder", "use_encoder_idx: [2]"),
             *decoder("RTDETRTransformerv2"),
         ),
     ),
@@ -53,8 +57,7 @@ MODELS = {
         "rtdetrv2/rtdetrv2_r18vd_dsp_3x_coco.yml",
         (
             *SQUARE,
-            "hidden_dim=32",
-            f"HybridEncoder={{{HYBRID}, use_encoder_idx: [2]}}",
+            *encoder("HybridEncoder", "use_encoder_idx: [2]"),
             *decoder("RTDETRTransformerv2"),
         ),
     ),
@@ -62,8 +65,7 @@ MODELS = {
         "mask_rtdetr/mask_rtdetr_hgnetv2_s_6x_coco.yml",
         (
             *SQUARE,
-            "hidden_dim=32",
-            f"MaskHybridEncoder={{{HYBRID}, use_encoder_idx: [3], mask_feat_channels: [16, 16]}}",
+            *encoder("MaskHybridEncoder", "use_encoder_idx: [3], mask_feat_channels: [16, 16]"),
             *decoder("MaskRTDETR"),
         ),
     ),
@@ -125,7 +127,7 @@ def test_detections_equal_plain_inference(detector, photo, forward):
 
 
 def test_gradients_equal_finite_differences(name, detector, photo, forward):
-    """The class score's gradient, and that of every other target, is what differences through ppdet's own heads show."""
+    """The class score's gradient, and that of every other target, is what differences show."""
     if name == "rtdetrv2_discrete":
         pytest.skip("its sampled cells jump, and no gradient tells that")
     assert_gradients_equal_differences(detector, photo)
@@ -165,9 +167,9 @@ def test_maps_show_something(detector, photo, method):
 def test_encoders_layers_are_feature_maps(name, detector, photo):
     """The tokens of the encoder, in the transformer or in the neck, are on their grids."""
     layers = {layer.path: layer.shapes for layer in feature_layers(detector, photo)}
-    encoder = {"group_dino": "model.transformer.encoder.layers.0", "qr": "model.transformer.encoder.layers.0"}
-    shapes = layers[encoder.get(name, "model.neck.encoder.0.layers.0")]
-    assert [shape[2:] for shape in shapes] == (
-        [(8, 12), (4, 6), (2, 3), (1, 2)] if name in encoder else [(SIDE // 32, SIDE // 32)]
-    )
+    if name in ("group_dino", "qr"):
+        path, grids = "model.transformer.encoder.layers.0", [(8, 12), (4, 6), (2, 3), (1, 2)]
+    else:
+        path, grids = "model.neck.encoder.0.layers.0", [(SIDE // 32, SIDE // 32)]
+    assert [shape[2:] for shape in layers[path]] == grids
     assert not any(path.startswith("model.transformer.decoder") for path in layers)

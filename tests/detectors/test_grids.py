@@ -104,7 +104,7 @@ def test_gradient_of_a_token_lies_in_its_cell() -> None:
 
 
 def test_altered_level_goes_back_among_the_tokens() -> None:
-    """One level put in another's place gives a sequence whose other tokens are the captured ones, for every altered one."""
+    """One level put in another's place gives a sequence whose other tokens are the captured ones."""
     model, tokens = TwoLevels(), paddle.rand([1, 30, 3])
     known = Grids(1, (64, 96), 2, frozenset(model.sublayers()))
     with capturing({"model.encoder": model.encoder}, known) as capture:

@@ -436,7 +436,7 @@ def test_selection_refuses_unknown_classes() -> None:
 
 # --- object queries
 
-# Query 0 is a shown dog, and its cat comes close; query 1's box lies on query 0's, and is weak; query 2 is alone and weak.
+# Query 0 is a shown dog, and its cat comes close; query 1 lies on query 0's box and is weak; query 2 is alone and weak.
 QUERIES = candidates(
     (DOG_BOX, (0.4, 0.6, 0.0)),
     ((0.0, 3.0, 10.0, 13.0), (0.0, 0.3, 0.0)),

@@ -62,10 +62,7 @@ class DETRExtractor(Extractor):
         post = self.model.post_process
         if not getattr(post, "with_mask", False) or post.use_avg_mask_score:
             return contextlib.nullcontext()
-        stack = contextlib.ExitStack()
-        stack.enter_context(replaced_methods(post, with_mask=False))
-        stack.enter_context(replaced_methods(self.model, with_mask=False))
-        return stack
+        return _without_masks(self.model)
 
     def on_sources(self, sources: Sequence[Source]) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which the queries stay where they were picked among the encoder's tokens."""
@@ -270,6 +267,12 @@ def _recording(model: nn.Layer, *, stop: bool) -> Iterator[LastStep]:
     record = LastStep(lowers_scores=bool(lowers))
     with replaced_methods(model, post_process=_RecordingPostProcess(post, record, stop=stop)):
         yield record
+
+
+@contextlib.contextmanager
+def _without_masks(model: nn.Layer) -> Iterator[None]:
+    with replaced_methods(model.post_process, with_mask=False), replaced_methods(model, with_mask=False):
+        yield
 
 
 @contextlib.contextmanager
