@@ -164,11 +164,8 @@ def _repair_scalars() -> None:
 
 def tensor_as_it_is(data: object, *options: object, **named: object) -> paddle.Tensor:
     """Returns `paddle.to_tensor`; of a tensor, that tensor."""
-    return (
-        data
-        if isinstance(data, paddle.Tensor) and not (options or named)
-        else paddle.to_tensor(data, *options, **named)
-    )
+    is_one = isinstance(data, paddle.Tensor) and not (options or named)
+    return data if is_one else paddle.to_tensor(data, *options, **named)
 
 
 def _repair_deformable_attention() -> None:

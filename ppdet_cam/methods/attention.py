@@ -24,8 +24,8 @@ def attention(weights: np.ndarray) -> np.ndarray:
     """Returns where a query's cross-attention looked: the mean of A_k over the heads.
 
     Carion et al., ECCV 2020, show the decoder's attention for single queries, and Zhu et al., ICLR 2021, the points
-    that deformable attention samples, coloured by their weights. Neither class nor score takes part: a query that is kept
-    under two classes has one map.
+    that deformable attention samples, coloured by their weights. Neither class nor score takes part: a query that is
+    kept under two classes has one map.
 
     Deviations:
 
