@@ -30,6 +30,8 @@ from paddle import nn  # noqa: E402
 
 # Spread of the class logits over the image: enough for scores to differ, too little to saturate.
 SIGMOID_SPREAD, SOFTMAX_SPREAD, BOX_SPREAD = 1.0, 3.0, 0.3
+QUERY_SPREAD = 1.0  # of object queries' boxes, which start from nowhere
+QUERY_SOFTMAX_SPREAD = 6.0  # their best class is to score 0.5 without the help of a low background
 TOP_SCORE_LOGIT = 0.6  # the best box's logit over its rivals: scores about 0.5 to 0.8
 
 
@@ -51,6 +53,11 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
         layer.weight.set_value(random.normal(0, fan_in**-0.5, layer.weight.shape).astype(np.float32))
         layer.bias.set_value(np.zeros(layer.bias.shape, np.float32))
     _let_stages_agree(detector.model)
+    if hasattr(detector.model, "detr_head"):
+        _standardise(detector, frame, box_layers, spread=QUERY_SPREAD)
+        _standardise(detector, frame, class_layers, spread=QUERY_SOFTMAX_SPREAD if softmax else SIGMOID_SPREAD)
+        _lift(detector, frame, [(layer, slice(len(detector.class_names))) for layer in class_layers], boxes=boxes)
+        return
     if hasattr(detector.model, "rpn_head"):  # proposals first: the second stage sees what they pick
         rpn = detector.model.rpn_head
         _standardise(detector, frame, [rpn.rpn_rois_delta], spread=BOX_SPREAD)
@@ -83,10 +90,18 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
 
 def _fill(model: nn.Layer, random: np.random.Generator) -> None:
     """Fills every layer with He-scaled normal weights; normalisation and PP-YOLOE's projection stay as built."""
+    has_queries = hasattr(model, "detr_head")  # whose biases ppdet draws at random
     for name, layer in model.named_sublayers():
         if isinstance(layer, (nn.Conv2D, nn.Linear)) and not name.endswith("proj_conv"):
             fan_in = int(np.prod(layer.weight.shape)) // _outputs(layer)
             layer.weight.set_value(random.normal(0, (1.5 / fan_in) ** 0.5, layer.weight.shape).astype(np.float32))
+            if has_queries and layer.bias is not None and not name.endswith("sampling_offsets"):
+                layer.bias.set_value(np.zeros(layer.bias.shape, np.float32))
+        if isinstance(layer, nn.Embedding):
+            layer.weight.set_value(random.normal(0, 1, layer.weight.shape).astype(np.float32))
+        joint = getattr(layer, "in_proj_weight", None)  # of ppdet's attention: queries, keys and values
+        if joint is not None:
+            joint.set_value(random.normal(0, joint.shape[0] ** -0.5, joint.shape).astype(np.float32))
 
 
 def _let_stages_agree(model: nn.Layer) -> None:
@@ -95,10 +110,9 @@ def _let_stages_agree(model: nn.Layer) -> None:
     if not hasattr(head, "bbox_score_list"):
         return
     for stages in (head.head.head_list, head.bbox_score_list):
-        first = dict(stages[0].named_parameters())
         for later in stages[1:]:
-            for name, own in later.named_parameters():
-                own.set_value(first[name].numpy() + 0.15 * own.numpy())
+            for first, own in zip(stages[0].parameters(), later.parameters()):
+                own.set_value(first.numpy() + 0.15 * own.numpy())
 
 
 def _outputs(layer: nn.Layer) -> int:
@@ -108,6 +122,8 @@ def _outputs(layer: nn.Layer) -> int:
 def _last_layers(detector: Detector) -> tuple[list[nn.Layer], list[nn.Layer], bool]:
     """Returns (layers that give class logits, layers that give box offsets, whether scores are a softmax)."""
     model = detector.model
+    if hasattr(model, "detr_head"):
+        return (*_query_layers(model), not model.post_process.use_focal_loss)
     if hasattr(model, "bbox_head"):
         head = model.bbox_head
         if hasattr(head, "bbox_score_list"):
@@ -121,6 +137,16 @@ def _last_layers(detector: Detector) -> tuple[list[nn.Layer], list[nn.Layer], bo
         return (*_dense_layers(model.head), False)
     head = model.ssd_head if hasattr(model, "ssd_head") else model.blaze_head
     return list(head.score_convs), list(head.box_convs), True
+
+
+def _query_layers(model: nn.Layer) -> tuple[list[nn.Layer], list[nn.Layer]]:
+    """Returns the layers that give object queries their class logits and boxes, the last decoder layer's first."""
+    head, transformer = model.detr_head, model.transformer
+    if hasattr(head, "score_head"):
+        return [head.score_head], [head.bbox_head.layers[-1]]
+    if hasattr(transformer, "dec_score_head"):
+        return [transformer.dec_score_head[-1]], [one.layers[-1] for one in transformer.dec_bbox_head]
+    return [transformer.score_head], [transformer.bbox_head.layers[-1]]
 
 
 def _dense_layers(head: nn.Layer) -> tuple[list[nn.Layer], list[nn.Layer]]:
@@ -177,7 +203,7 @@ def _standardise(detector: Detector, frame: Frame, layers: list[nn.Layer], *, sp
     """Scales each output of `layers` to mean 0, deviation `spread` on this image; returns them, [rows, outputs]."""
     seen: dict[int, list[np.ndarray]] = {index: [] for index in range(len(layers))}
     hooks = [
-        layer.register_forward_post_hook(lambda _l, _i, out, index=index: seen[index].append(_rows(out.numpy())))
+        layer.register_forward_post_hook(lambda one, _i, out, index=index: seen[index].append(_rows(one, out.numpy())))
         for index, layer in enumerate(layers)
     ]
     detector.predict(frame)
@@ -205,7 +231,9 @@ def _seed_anchor_yolo(detector: Detector, frame: Frame, *, boxes: int) -> None:
     _lift(detector, frame, [(layer, numbers[:, 4:].ravel()) for layer in layers], boxes=boxes)
 
 
-def _rows(output: np.ndarray) -> np.ndarray:
+def _rows(layer: nn.Layer, output: np.ndarray) -> np.ndarray:
+    if isinstance(layer, nn.Linear):
+        return output.reshape(-1, output.shape[-1])
     return output.transpose(0, 2, 3, 1).reshape(-1, output.shape[1]) if output.ndim == 4 else output
 
 

@@ -119,6 +119,20 @@ class Candidates:
     scores: np.ndarray
 
 
+class Contest(enum.Enum):
+    """What competes to become a detection; the value is the word for many of them.
+
+    Attributes:
+        OVERLAPS: boxes of one class that overlap, in an NMS.
+        QUERIES: object queries, each with its best class.
+        PAIRS: pairs of object query and class.
+    """
+
+    OVERLAPS = "boxes"
+    QUERIES = "object queries"
+    PAIRS = "pairs of object query and class"
+
+
 class FeatureKind(enum.Enum):
     """What the rows of a captured tensor are."""
 
@@ -134,7 +148,7 @@ class FeatureMap:
         layer: dotted path of the layer.
         level: position among the feature maps that the layer gave.
         kind: of the whole image, or of the box's own RoI.
-        activations: float [C, h, w].
+        activations: float [C, h, w]; of a cross-attention, the weights of its heads, [heads, h, w].
         gradients: float [C, h, w], d score / d activations; None when no path leads from here to the score.
         roi_xyxy: for a RoI, the proposal in network input pixels.
         pooled_xyxy: for a RoI, the part of the network input that its cells lie on; None where that is the proposal.
@@ -226,7 +240,8 @@ class Verdict(enum.Enum):
 
     FOUND = "found"
     SUPPRESSED = "suppressed by NMS"
-    LIMITED = "left out by NMS's limits"
+    BEATEN = "beaten by another class or query"
+    LIMITED = "left out by the detector's limits"
     LOW_SCORE = "scored too low"
     NO_CANDIDATE = "no candidate there"
 
@@ -242,7 +257,7 @@ class Answer:
         verdict: what became of it.
         words: the verdict in one sentence, with its numbers.
         iou: of the best candidate with the box, 0 to 1.
-        other_index: the detection that found it, or that suppressed it; None for other verdicts.
+        other_index: the detection that found it, suppressed it or beat it; None for other verdicts.
     """
 
     name: str

@@ -11,6 +11,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ppdet_cam.detectors.grids import ChannelsFirst, Grids, Layout
 from ppdet_cam.errors import LayerError
 from ppdet_cam.registry import closest
 
@@ -42,16 +43,29 @@ def resolve_layer(model: nn.Layer, path: str) -> nn.Layer:
     return layer
 
 
-def feature_maps(output: Output) -> list[paddle.Tensor]:
-    """Returns every 4-D floating tensor in a layer's output, in order; lists, tuples and dicts are walked."""
+def feature_maps(output: Output, layer: nn.Layer | None = None, grids: Grids | None = None) -> list[paddle.Tensor]:
+    """Returns every feature map [N, C, h, w] in a layer's output, in order; lists, tuples and dicts are walked.
+
+    Args:
+        output: of the layer.
+        layer: which it is.
+        grids: what sequences stand for; without, they stand for nothing.
+    """
     found: list[paddle.Tensor] = []
 
     def note(tensor: paddle.Tensor) -> paddle.Tensor:
-        found.append(tensor)
+        layout = _layout(layer, tensor, grids)
+        found.extend(() if layout is None else layout.split(tensor))
         return tensor
 
     _map_tensors(output, note)
-    return [tensor for tensor in found if is_feature_map(tensor)]
+    return found
+
+
+def _layout(layer: nn.Layer | None, tensor: paddle.Tensor, grids: Grids | None) -> Layout | None:
+    if grids is not None and layer is not None:
+        return grids.layout(layer, tensor)
+    return ChannelsFirst() if is_feature_map(tensor) else None
 
 
 def is_feature_map(tensor: paddle.Tensor) -> bool:
@@ -78,32 +92,37 @@ def _map_tensors(output: Output, change: Callable[[paddle.Tensor], paddle.Tensor
 class Capture:
     """The feature maps that chosen layers gave, each with a graph from it onwards.
 
+    A sequence of tokens is made of its feature maps, and what flows on of them.
+
     Attributes:
         tensors: path -> feature maps in the order of the layer's calls and outputs.
         others: path -> shapes of everything else that the layer gave, for error messages.
         outputs: path -> what flowed on in the place of the layer's output, per call.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grids: Grids | None = None) -> None:
         self.tensors: dict[str, list[paddle.Tensor]] = {}
         self.others: dict[str, list[str]] = {}
         self.outputs: dict[str, list[Output]] = {}
+        self._grids = grids
         self._arrays: dict[tuple[str, int], np.ndarray] = {}
+        self._made: dict[int, tuple[Layout, list[paddle.Tensor], paddle.Tensor]] = {}
 
-    def take(self, path: str, output: Output) -> Output:
+    def take(self, path: str, output: Output, layer: nn.Layer | None = None) -> Output:
         """Notes a layer's output and returns what is to flow on in its place: the same values, differentiable."""
         self.tensors.setdefault(path, [])
         self.others.setdefault(path, [])
 
         def change(tensor: paddle.Tensor) -> paddle.Tensor:
-            if not is_feature_map(tensor):
+            layout = _layout(layer, tensor, self._grids)
+            if layout is None:
                 self.others[path].append(f"{list(tensor.shape)} {str(tensor.dtype).split('.')[-1]}")
                 return tensor
-            # A tensor that already has a graph keeps it: another captured layer lies before this one.
-            differentiable = tensor.detach() if tensor.stop_gradient else tensor.clone()
-            differentiable.stop_gradient = False
-            self.tensors[path].append(differentiable)
-            return differentiable
+            maps = [_differentiable(one) for one in layout.split(tensor)]
+            self.tensors[path].extend(maps)
+            flowing = layout.join(maps, tensor)
+            self._made[id(flowing)] = (layout, maps, tensor)
+            return flowing
 
         flowing = _map_tensors(output, change)
         self.outputs.setdefault(path, []).append(flowing)
@@ -142,10 +161,14 @@ class Capture:
         replaced = self.tensors[path][level]
         batch = int(altered.shape[0])
 
-        def change(tensor: paddle.Tensor) -> paddle.Tensor:
-            if tensor is replaced:
-                return altered
+        def repeated(tensor: paddle.Tensor) -> paddle.Tensor:
             return tensor if tensor.ndim == 0 else tensor.expand([batch, *tensor.shape[1:]])
+
+        def change(tensor: paddle.Tensor) -> paddle.Tensor:
+            layout, maps, original = self._made.get(id(tensor), (None, [], tensor))
+            if layout is None or not any(one is replaced for one in maps):
+                return repeated(tensor)
+            return layout.join([altered if one is replaced else repeated(one) for one in maps], repeated(original))
 
         return _map_tensors(self.outputs[path][0], change)
 
@@ -161,7 +184,8 @@ class Capture:
             given = ", ".join(self.others[path]) or "nothing that is a tensor"
             raise LayerError(
                 f"the output of layer {path!r} is no feature map: it gives {given}; "
-                "a feature map is a floating tensor [N, C, h, w], or a list of them. List all: --list_layers"
+                "a feature map is a floating tensor [N, C, h, w], a sequence [N, L, C] of a grid's cells, or a list of "
+                "them. List all: --list_layers"
             )
         return self.tensors[path]
 
@@ -172,14 +196,27 @@ class Capture:
         return self._arrays[path, level]
 
 
+def _differentiable(tensor: paddle.Tensor) -> paddle.Tensor:
+    """Returns the same values, as a leaf of the graph, or on the graph that they have already."""
+    # A tensor that already has a graph keeps it: another captured layer lies before this one.
+    differentiable = tensor.detach() if tensor.stop_gradient else tensor.clone()
+    differentiable.stop_gradient = False
+    return differentiable
+
+
 @contextlib.contextmanager
-def capturing(layers: dict[str, nn.Layer]) -> Iterator[Capture]:
-    """Captures the outputs of `layers` (path -> layer) while the context lasts; leaves no hook behind."""
-    capture = Capture()
+def capturing(layers: dict[str, nn.Layer], grids: Grids | None = None) -> Iterator[Capture]:
+    """Captures the outputs of `layers` (path -> layer) while the context lasts; leaves no hook behind.
+
+    Args:
+        layers: path -> layer.
+        grids: which grids sequences of tokens stand for; without, only [N, C, h, w] are feature maps.
+    """
+    capture = Capture(grids)
     with contextlib.ExitStack() as stack:
         for path, layer in layers.items():
             handle = layer.register_forward_post_hook(
-                lambda _layer, _inputs, output, path=path: capture.take(path, output)
+                lambda layer, _inputs, output, path=path: capture.take(path, output, layer)
             )
             stack.callback(handle.remove)
         yield capture

@@ -117,11 +117,17 @@ COUNTING = (
     "ppdet.modeling.heads.cascade_head",
     "ppdet.modeling.heads.tood_head",
 )
+TRANSFORMERS = (
+    "ppdet.modeling.transformers.deformable_transformer",
+    "ppdet.modeling.transformers.dino_transformer",
+    "ppdet.modeling.transformers.group_detr_transformer",  # from 2.7.0 on
+)
 
 
-def concat_of_scalars(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None = None) -> paddle.Tensor:
-    """Returns `paddle.concat` of tensors of which some may be 0-D; those count as one element."""
-    return paddle.concat([part.reshape([1]) if part.ndim == 0 else part for part in x], axis, name)
+def concat_of_scalars(x: Sequence[paddle.Tensor | int], axis: int = 0, name: str | None = None) -> paddle.Tensor:
+    """Returns `paddle.concat` of tensors of which some may be 0-D, or numbers; those count as one element."""
+    tensors = [part if isinstance(part, paddle.Tensor) else paddle.to_tensor(part) for part in x]
+    return paddle.concat([part.reshape([1]) if part.ndim == 0 else part for part in tensors], axis, name)
 
 
 def slice_to_scalar(
@@ -157,6 +163,52 @@ def _repair_scalars() -> None:
         _module(name).paddle = PaddleSeenByModule(  # type: ignore[attr-defined]
             concat=concat_of_scalars, slice=slice_to_scalar, expand=expand_to_scalars
         )
+
+
+def tensor_as_it_is(data: object, *options: object, **named: object) -> paddle.Tensor:
+    """Returns `paddle.to_tensor`; of a tensor, that tensor."""
+    is_one = isinstance(data, paddle.Tensor) and not (options or named)
+    return data if is_one else paddle.to_tensor(data, *options, **named)
+
+
+def _repair_deformable_attention() -> None:
+    """Deformable DETR and DINO: tensors of counts where numbers are wanted.
+
+    Error: ValueError: (InvalidArgument) The axis is expected to be in range of [0, 0), but got 0
+    Where: `DeformableTransformer.forward`, `DINOTransformer._get_encoder_input` and that of `GroupDINOTransformer` hand
+    0-D tensors to `paddle.concat`, and then tensors to `paddle.to_tensor`, which warns.
+    Versions: paddle >= 2.5; ppdet 2.6.0, and 2.7.0 for Group DINO.
+    Error: ValueError: (InvalidArgument) concat(): argument 'x' (position 0) must be list of Tensors
+    Where: the same of `GroupDINOTransformer`, with numbers; ppdet develop.
+
+    Error: TypeError: (InvalidType) Type promotion only support calculations between floating-point numbers and between
+    complex and real numbers. But got different data type x: float32, y: int64
+    Where: `MSDeformableAttention.forward` divides offsets by the flipped sizes of the levels, which it flips for
+    nothing else.
+    Versions: paddle >= 3.0; ppdet 2.6.0. In later ones the repaired method gives the same as their own.
+    """
+    for name in TRANSFORMERS:
+        if importlib.util.find_spec(name) is None:
+            continue
+        _module(name).paddle = PaddleSeenByModule(  # type: ignore[attr-defined]
+            concat=concat_of_scalars, to_tensor=tensor_as_it_is
+        )
+    cls = _module(TRANSFORMERS[0]).MSDeformableAttention
+    own = cls.forward
+
+    def forward(
+        self: nn.Layer,
+        query: paddle.Tensor,
+        reference_points: paddle.Tensor,
+        value: paddle.Tensor,
+        value_spatial_shapes: paddle.Tensor,
+        *rest: object,
+    ) -> paddle.Tensor:
+        shapes = value_spatial_shapes.clone()
+        shapes.flip = lambda axis: value_spatial_shapes.flip(axis).astype(query.dtype)
+        return own(self, query, reference_points, value, shapes, *rest)
+
+    cls.forward = forward
 
 
 def _repair_auxiliary_head() -> None:
@@ -218,6 +270,7 @@ def apply_repairs() -> None:
     """Imports ppdet and applies every repair."""
     _import_ppdet()
     _repair_scalars()
+    _repair_deformable_attention()
     _repair_auxiliary_head()
     _repair_download_without_timeout()
 

@@ -14,6 +14,7 @@ from ppdet_cam.detectors import compat  # noqa: F401  (first: repairs ppdet, and
 import paddle  # isort: skip
 from paddle import nn
 
+from ppdet_cam.detectors.attention import Look, attending
 from ppdet_cam.detectors.capture import (
     Capture,
     Output,
@@ -29,6 +30,7 @@ from ppdet_cam.detectors.depthwise import fast_depthwise
 from ppdet_cam.detectors.families import Extractor, family_name
 from ppdet_cam.detectors.families.base import KeptRow, Source
 from ppdet_cam.detectors.families.last_step import LastStep, ReachedLastStep
+from ppdet_cam.detectors.grids import Grids
 from ppdet_cam.detectors.loading import load_into
 from ppdet_cam.detectors.preprocessing import Preprocessing
 from ppdet_cam.detectors.workspace import first_line
@@ -50,6 +52,7 @@ class ForwardPass:
         extractor: turns a kept candidate into what the head says of it, with a graph.
         record: what the last step was given and kept.
         inputs: the network's inputs.
+        looks: where cross-attention looked, by its path; for the layers that were asked for.
     """
 
     detections: tuple[Detection, ...]
@@ -61,6 +64,7 @@ class ForwardPass:
     extractor: Extractor
     record: LastStep
     inputs: Mapping[str, paddle.Tensor]
+    looks: Mapping[str, Look]
 
     def candidates(self) -> Candidates:
         """Returns every box of the image before NMS."""
@@ -127,7 +131,12 @@ class Detector:
         return family_name(self.architecture, type(getattr(self.model, self.extractor.head_name)).__name__)
 
     def forward(
-        self, frame: Frame, layers: Mapping[str, nn.Layer], *, wanted: Quantity = Quantity.PROBABILITIES
+        self,
+        frame: Frame,
+        layers: Mapping[str, nn.Layer],
+        *,
+        wanted: Quantity = Quantity.PROBABILITIES,
+        attention: Mapping[str, nn.Layer] | None = None,
     ) -> ForwardPass:
         """Runs one image and keeps what its gradients need.
 
@@ -135,6 +144,7 @@ class Detector:
             frame: the image.
             layers: path -> layer to capture.
             wanted: the quantity whose gradients will be asked for.
+            attention: path -> cross-attention to note.
         """
         inputs, geometry = self.reader.prepare(frame)
         with contextlib.ExitStack() as stack:
@@ -143,9 +153,11 @@ class Detector:
             stack.enter_context(self.extractor.boxes_only())
             if self.device == "cpu":
                 stack.enter_context(windowed_gradients(self.model))
+            stack.enter_context(self.extractor.whole_graph())
             stack.enter_context(without_graph(self.extractor.graph_free))
             stack.enter_context(without_graph([] if wanted is Quantity.BOXES else self.extractor.box_branch))
-            capture = stack.enter_context(capturing(dict(layers)))
+            capture = stack.enter_context(capturing(dict(layers), self._grids(inputs)))
+            looks = stack.enter_context(attending(attention or {}, self._grids(inputs)))
             watch = stack.enter_context(watching(self.extractor.watched))
             rows = self._run(inputs, frame)
         kept = self.extractor.kept_rows(record)
@@ -163,6 +175,7 @@ class Detector:
             extractor=self.extractor,
             record=record,
             inputs=inputs,
+            looks=looks,
         )
 
     def replay(
@@ -198,6 +211,10 @@ class Detector:
             with contextlib.suppress(ReachedLastStep):
                 self._run(inputs, frame)
         return watch, record
+
+    def _grids(self, inputs: Mapping[str, paddle.Tensor]) -> Grids:
+        images, _, height, width = inputs["image"].shape
+        return self.extractor.grids(int(images), (int(height), int(width)))
 
     def _run(self, inputs: Mapping[str, paddle.Tensor], frame: Frame) -> np.ndarray:
         try:

@@ -81,9 +81,11 @@ def backbone_grids(detector: Detector, input_hw: tuple[int, int]) -> list[tuple[
     backbone = resolve_layer(detector.model, BACKBONE)
     found: list[tuple[str, tuple[int, int]]] = []
 
+    grids = detector.extractor.grids(1, input_hw)
+
     def see(path: str) -> Callable[[nn.Layer, Output, Output], None]:
-        return lambda _layer, _inputs, output: found.extend(
-            (path, (int(tensor.shape[2]), int(tensor.shape[3]))) for tensor in feature_maps(output)
+        return lambda layer, _inputs, output: found.extend(
+            (path, (int(tensor.shape[2]), int(tensor.shape[3]))) for tensor in feature_maps(output, layer, grids)
         )
 
     with contextlib.ExitStack() as stack:

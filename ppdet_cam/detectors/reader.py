@@ -16,6 +16,7 @@ PLACE_KEEPING = {
     "NormalizeImage": "changes values only",
     "Permute": "changes the axes' order only",
     "PadBatch": "pads right and bottom",
+    "PadMaskBatch": "pads right and bottom",
     "Pad": "pads right and bottom (offset_mode -1)",
 }
 

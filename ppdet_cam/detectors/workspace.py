@@ -77,6 +77,7 @@ def build_model(architecture: str, settings: Mapping[str, object]) -> nn.Layer:
     """
     with isolated_workspace():
         ppdet_workspace.merge_config(_inference_sections(settings))
+        _leave_out_pretrained()
         try:
             return _finished(ppdet_workspace.create(architecture))
         except Exception as error:  # anything: numbers too large for paddle even give a SystemError or MemoryError
@@ -190,12 +191,17 @@ def _inference_sections(settings: Mapping[str, object]) -> dict[str, object]:
         for name, value in settings.items()
         if not name.endswith(("Dataset", "Reader")) and name not in TRAINING_SECTIONS
     }
-    sections = {name: _construct(value, name) for name, value in kept.items()}
-    for section in sections.values():
-        # a backbone's own pretrained weights: ppdet would download them, and all are overwritten afterwards
-        if isinstance(section, dict) and isinstance(section.get("pretrained"), str):
-            section["pretrained"] = None
-    return sections
+    return {name: _construct(value, name) for name, value in kept.items()}
+
+
+def _leave_out_pretrained() -> None:
+    """Lets no backbone get weights of its own: ppdet would download them, and all are overwritten afterwards.
+
+    With none, Swin Transformer and FocalNet get the default ones of their kind; with an empty name, nothing.
+    """
+    for section in ppdet_workspace.global_config.values():
+        if isinstance(section, SchemaDict) and "pretrained" in section.schema:
+            section["pretrained"] = ""
 
 
 def _construct(value: object, section: str) -> object:

@@ -33,11 +33,16 @@ def usual_methods() -> tuple[str, ...]:
     return tuple(name for name in methods.names() if methods.get(name).needs in cheap)
 
 
+def every_method() -> tuple[str, ...]:
+    """Returns the methods that every detector has: those of attention are named where there is some."""
+    return tuple(name for name in methods.names() if not methods.get(name).needs.is_of_attention)
+
+
 def label_of(question: Question) -> tuple[str, str]:
     """Returns what a question's maps are called: the method, with its target and refinement, and the layers."""
     target = "" if question.target == DEFAULT_TARGET else f" {question.target}"
     finer = f" refined by {','.join(question.refine_by)}" if question.refine_by else ""
-    layers = "" if methods.get(question.method).needs.is_of_images else ",".join(question.layers)
+    layers = ",".join(question.layers) if methods.get(question.method).needs.is_of_features else ""
     return f"{question.method}{target}{finer}", layers
 
 
@@ -93,7 +98,7 @@ class EvalConfig:
                 raise ConfigError(
                     f"no metric {name!r}{closest(name, [*known, ALL])}. There are: {', '.join(known)}; {ALL} for all"
                 )
-        chosen = tuple(methods.names()) if self.methods == (ALL,) else self.methods or usual_methods()
+        chosen = every_method() if self.methods == (ALL,) else self.methods or usual_methods()
         object.__setattr__(self, "metrics", tuple(dict.fromkeys(wanted)))
         object.__setattr__(self, "methods", tuple(dict.fromkeys(chosen)))
         for flag, value, least in (("--images", self.images, 1), ("--costly_boxes", self.costly_boxes, 0)):
@@ -106,7 +111,7 @@ class EvalConfig:
     def questions(self) -> tuple[Question, ...]:
         """Returns a question for each method, layer, target and refinement.
 
-        A method that looks at no layer is asked once for each target, D-RISE, which knows no target, once.
+        A method that looks at none of the layers is asked once for each target, D-RISE, which knows no target, once.
         """
         return tuple(
             self._question(name, layer, target, finer)
@@ -114,20 +119,21 @@ class EvalConfig:
                 dict.fromkeys(self.layers), dict.fromkeys(self.targets), dict.fromkeys(self.refinements)
             )
             for name in self.methods
-            if (layer, finer) == (self.layers[0], self.refinements[0]) or not methods.get(name).needs.is_of_images
+            if (layer, finer) == (self.layers[0], self.refinements[0]) or methods.get(name).needs.is_of_features
             if target == self.targets[0] or methods.get(name).needs is not Needs.MASKS
         )
 
     def _question(self, method: str, layer: str, target: str, finer: tuple[str, ...]) -> Question:
+        needs = methods.get(method).needs
         return Question(
-            layers=tuple(layer.split(",")),
+            layers=(DEFAULT_LAYER,) if needs.is_of_attention else tuple(layer.split(",")),
             method=method,
             target=target,
             selection=Selection(self.draw_threshold),
             samples=self.samples,
             seed=self.seed,
             batch=self.batch,
-            refine_by=() if methods.get(method).needs.is_of_images else finer,
+            refine_by=finer if needs.is_of_features else (),
         )
 
     @property

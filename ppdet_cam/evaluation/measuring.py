@@ -189,7 +189,7 @@ class _Image:
         by_quantity: dict[Quantity, list[Asked]] = {}
         for one in self._asked:
             if not one.method.needs.is_of_images:
-                alike.setdefault((one.target.name, one.question.layers, one.question.refine_by), []).append(one)
+                alike.setdefault((one.target.name, one.layers, tuple(one.finer)), []).append(one)
                 by_quantity.setdefault(one.target.quantity, []).append(one)
         forwards = {of: forward_of(self._detector, self._frame, *asked) for of, asked in by_quantity.items()}
         groups = [

@@ -14,13 +14,14 @@ from ppdet_cam.detectors.layer_names import parse_layers
 from ppdet_cam.errors import ConfigError, LayerError
 from ppdet_cam.explaining.evidence import OnImage, combined, level_heatmaps, map_on_image, refined
 from ppdet_cam.explaining.finer import finer_layers
-from ppdet_cam.explaining.gradients import image_features, roi_features
+from ppdet_cam.explaining.gradients import attention_features, image_features, roi_features
 from ppdet_cam.explaining.perturbation import Progress, black_box_maps, occlusion_map, with_channel_scores
 from ppdet_cam.explaining.projection import box_on_original
 from ppdet_cam.explaining.subjects import Subject
 from ppdet_cam.methods import Method, Needs, methods
-from ppdet_cam.questions.question import Question
+from ppdet_cam.questions.question import DEFAULT_LAYER, Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
+from ppdet_cam.registry import closest
 from ppdet_cam.structures import Explanation, FeatureKind, FeatureMap, Frame, LevelShare, MapStatus
 
 
@@ -34,6 +35,7 @@ class Asked:
         finer: layers whose maps refine the map: dotted path -> which of its levels, None for all.
         image_layers: the same for layers that see the whole image, finer ones among them.
         roi_layers: and for layers that see one row per RoI.
+        attention: the same for cross-attention, which takes the layers' place where the method looks at it.
     """
 
     question: Question
@@ -42,6 +44,14 @@ class Asked:
     finer: dict[str, tuple[int, ...] | None]
     image_layers: dict[str, tuple[int, ...] | None]
     roi_layers: tuple[str, ...]
+    attention: dict[str, tuple[int, ...] | None]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that are looked at, as they were named; none for a method that alters the image."""
+        if self.method.needs.is_of_images:
+            return ()
+        return tuple(self.attention) if self.method.needs.is_of_attention else self.question.layers
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,8 @@ def asked_of(detector: Detector, question: Question) -> Asked:
         LayerError, UnknownNameError, ConfigError: it fits no image of this detector.
     """
     method, finer = methods.get(question.method), _finer(detector, question)
-    wanted = {**parse_layers(question.layers), **finer}
+    attention = attention_of(detector, question) if method.needs.is_of_attention else {}
+    wanted = {} if attention else {**parse_layers(question.layers), **finer}
     image_layers, roi_layers = detector.layers(list(wanted))
     target = parse_target(
         question.target, detector.class_names, known=detector.extractor.quantities, detector=detector.name
@@ -73,7 +84,9 @@ def asked_of(detector: Detector, question: Question) -> Asked:
             f"so --target must be {DEFAULT_TARGET!r}, not {target.name!r}"
         )
     question.selection.class_ids(detector.class_names)
-    return Asked(question, method, target, finer, {path: wanted[path] for path in image_layers}, tuple(roi_layers))
+    return Asked(
+        question, method, target, finer, {path: wanted[path] for path in image_layers}, tuple(roi_layers), attention
+    )
 
 
 def forward_of(detector: Detector, frame: Frame, *asked: Asked) -> ForwardPass:
@@ -88,7 +101,8 @@ def forward_of(detector: Detector, frame: Frame, *asked: Asked) -> ForwardPass:
         LayerError: a layer gives no feature map, or not the level that is asked for.
     """
     image_layers, _ = detector.layers(list(dict.fromkeys(path for one in asked for path in one.image_layers)))
-    forward = detector.forward(frame, image_layers, wanted=asked[0].target.quantity)
+    attention = detector.extractor.cross_attention if any(one.attention for one in asked) else {}
+    forward = detector.forward(frame, image_layers, wanted=asked[0].target.quantity, attention=attention)
     for one in asked:
         for path, levels in one.image_layers.items():
             forward.capture.chosen(path, levels)
@@ -115,7 +129,7 @@ def explanations(
         yield Explanation(
             detection=subject.detection,
             method=asked.question.method,
-            layers=() if asked.method.needs.is_of_images else asked.question.layers,
+            layers=asked.layers,
             levels=found.levels,
             heatmap=found.heatmap,
             status=found.status,
@@ -192,15 +206,19 @@ def maps_from_features(
         wanted = {**parse_layers(first.question.layers), **first.finer}
         _, roi_layers = detector.layers(first.roi_layers)
         rois = roi_features(forward, roi_layers, wanted, kept, first.target)
-    needs_gradients = any(one.method.needs is Needs.GRADIENTS for one in asked)
+    needs_gradients = any(one.method.needs.is_of_gradients for one in asked)
     for box in kept:
+        if first.attention:
+            looked = attention_features(forward, first.attention, box, first.target, gradients=needs_gradients)
+            yield [_mapped(looked, one.method, forward, finer=(), keep_levels=keep_levels) for one in asked]
+            continue
         no_features: list[list[FeatureMap]] = [[] for _ in first.target.parts]
         found = image_features(forward, levels, box, first.target, gradients=needs_gradients) if levels else no_features
         found = [image + roi for image, roi in zip(found, next(rois, no_features))]
         maps = []
         for one in asked:
             per_part = found
-            if needs_gradients and one.method.needs is not Needs.GRADIENTS:
+            if needs_gradients and not one.method.needs.is_of_gradients:
                 per_part = [[_without_gradients(feature) for feature in features] for features in found]
             if one.method.needs.is_per_channel:
                 per_part = with_channel_scores(
@@ -239,6 +257,36 @@ def _mapped(
     rois = [feature.roi_xyxy for feature in per_part[0] if feature.roi_xyxy is not None]
     levels = level_heatmaps(maps, original_hw=forward.geometry.original_hw, factors=factors) if keep_levels else ()
     return BoxMap(*combined(maps), box_on_original(rois[-1], forward.geometry) if rois else None, levels)
+
+
+def attention_of(detector: Detector, question: Question) -> dict[str, tuple[int, ...] | None]:
+    """Returns the cross-attention that a question looks at: path -> which of its levels, None for all.
+
+    The default layer has none, and stands for all that there is; another one for all inside of it.
+
+    Raises:
+        ConfigError: the detector has no object queries.
+        LayerError: a layer has no cross-attention inside.
+    """
+    known = detector.extractor.cross_attention
+    if not known:
+        others = [name for name in methods.names() if not methods.get(name).needs.is_of_attention]
+        raise ConfigError(
+            f"--method {question.method} looks at the cross-attention of object queries, and {detector.name} has none. "
+            f"Methods for it: {', '.join(others)}"
+        )
+    if question.layers == (DEFAULT_LAYER,):
+        return dict.fromkeys(known)
+    found: dict[str, tuple[int, ...] | None] = {}
+    for path, levels in parse_layers(question.layers).items():
+        inside = [one for one in known if f"{one}.".startswith(f"{path}.")]
+        if not inside:
+            raise LayerError(
+                f"--method {question.method} finds no cross-attention in {path!r}{closest(path, list(known))}. "
+                f"It is in: {', '.join(known)}"
+            )
+        found.update(dict.fromkeys(inside, levels))
+    return found
 
 
 def _nothing(frame: Frame) -> BoxMap:

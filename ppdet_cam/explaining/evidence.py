@@ -183,6 +183,8 @@ def _inputs(feature: FeatureMap, method: Method) -> tuple[np.ndarray | float, ..
     wanted: dict[Needs, tuple[np.ndarray | float | None, ...]] = {
         Needs.ACTIVATIONS: (feature.activations,),
         Needs.GRADIENTS: (feature.activations, feature.gradients),
+        Needs.ATTENTION: (feature.activations,),
+        Needs.ATTENTION_GRADIENTS: (feature.activations, feature.gradients),
         Needs.CHANNEL_SCORES: (feature.activations, feature.channel_scores),
         Needs.ABLATED_SCORES: (feature.activations, feature.score, feature.channel_scores),
     }
@@ -199,7 +201,7 @@ def _status(
     used = [given for given in inputs if given]
     if not used:
         return MapStatus.NO_PATH
-    if method.needs is Needs.GRADIENTS and not any(np.any(gradients) for _, gradients in used):
+    if method.needs.is_of_gradients and not any(np.any(gradients) for _, gradients in used):
         return MapStatus.ZERO_GRADIENT
     if not any(grid.values.any() for grid in grids):
         return MapStatus.NEGATIVE

@@ -10,7 +10,8 @@ from paddle import nn
 
 from ppdet_cam.detectors.capture import capturing
 from ppdet_cam.detectors.detector import ForwardPass
-from ppdet_cam.detectors.families.base import KeptRow, check_scores
+from ppdet_cam.detectors.families.base import KeptRow, Source, check_scores
+from ppdet_cam.errors import LayerError
 from ppdet_cam.questions.targets import Target
 from ppdet_cam.structures import FeatureKind, FeatureMap, HeadOutputs
 
@@ -34,10 +35,7 @@ def image_features(
     places = [(path, level) for path, levels in layers.items() for level in levels]
     tensors = [forward.capture.feature_maps(path)[level] for path, level in places]
     source = forward.extractor.source_of(forward.watch, kept)
-    with paddle.enable_grad():
-        outputs = forward.extractor.outputs(forward.watch, [source], wanted=target.quantity)
-        numbers = [part(outputs, 0, kept.class_id) for part in target.parts]
-    _check_printed(outputs, [kept])
+    numbers = _numbers(forward, kept, source, target)
     own = own_levels(
         {path: [tuple(tensor.shape[2:]) for tensor in forward.capture.feature_maps(path)] for path in layers},
         forward.extractor.grid_hw(forward.watch, source),
@@ -107,6 +105,60 @@ def roi_features(
             ]
             for of_part in gradients
         ]
+
+
+def attention_features(
+    forward: ForwardPass,
+    layers: Mapping[str, Sequence[int] | None],
+    kept: KeptRow,
+    target: Target,
+    *,
+    gradients: bool = True,
+) -> list[list[FeatureMap]]:
+    """Returns, for each part of the target, where the box's query looked, with its gradient: one backward per part.
+
+    Args:
+        forward: the image's forward pass, with the looks of every cross-attention.
+        layers: dotted path of a cross-attention -> which of its levels, None for all.
+        kept: the box's candidate.
+        target: what to differentiate.
+        gradients: whether they are needed at all; without, the score is only checked.
+
+    Raises:
+        LayerError: a level is not there.
+        ScoreMismatchError: the score with a graph is not the printed one.
+    """
+    source = forward.extractor.source_of(forward.watch, kept)
+    numbers, query = _numbers(forward, kept, source, target), source.position
+    looks = [forward.looks[path] for path in layers]
+    weights = [look.weights(query) for look in looks]
+    for (path, levels), of_layer in zip(layers.items(), weights):
+        if levels and max(levels) >= len(of_layer):
+            raise LayerError(f"{path!r} has no level {max(levels)}; it has levels 0 to {len(of_layer) - 1}")
+    result = []
+    everywhere = [tensor for look in forward.looks.values() for tensor in look.beside]
+    for number in numbers:
+        by_tensors: list[np.ndarray | None] = [None for _ in looks]
+        if gradients:
+            by_tensors = _gradients(number, [*(look.tensor for look in looks), *everywhere])[: len(looks)]
+        result.append(
+            [
+                FeatureMap(path, level, FeatureKind.IMAGE, of_layer[level], None if found is None else found[level])
+                for (path, levels), look, of_layer, by_tensor in zip(layers.items(), looks, weights, by_tensors)
+                for found in [None if by_tensor is None else look.gradients(by_tensor, query)]
+                for level in (range(len(of_layer)) if levels is None else levels)
+            ]
+        )
+    return result
+
+
+def _numbers(forward: ForwardPass, kept: KeptRow, source: Source, target: Target) -> list[paddle.Tensor]:
+    """Returns the target's parts of a candidate, with their graph, after a look at its score."""
+    with paddle.enable_grad():
+        outputs = forward.extractor.outputs(forward.watch, [source], wanted=target.quantity)
+        numbers = [part(outputs, 0, kept.class_id) for part in target.parts]
+    _check_printed(outputs, [kept])
+    return numbers
 
 
 def own_levels(grids: Mapping[str, Sequence[tuple[int, int]]], own_hw: tuple[int, int]) -> dict[str, int]:

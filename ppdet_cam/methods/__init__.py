@@ -7,6 +7,7 @@ names from here.
 from __future__ import annotations
 
 from ppdet_cam.methods.activation import eigencam
+from ppdet_cam.methods.attention import attention, attention_gradient
 from ppdet_cam.methods.base import Levels, Method, Needs, method, methods
 from ppdet_cam.methods.gradient import eigengradcam, gradcam, gradcampp, hirescam, layercam, odam, xgradcam
 from ppdet_cam.methods.occlusion import Window, fill_of, margin, occluded, occlusion, shifted, windows_over
@@ -26,6 +27,8 @@ __all__ = [
     "Needs",
     "Window",
     "ablationcam",
+    "attention",
+    "attention_gradient",
     "channel_mask",
     "detection_similarity",
     "drise",

@@ -25,6 +25,8 @@ class Needs(enum.Enum):
         ABLATED_SCORES: activations [C, h, w], the score, and for each channel the score with it set to zero, [C].
         OCCLUSIONS: windows, and by how much the box's class falls when each is occluded, [N].
         MASKS: masks [N, h, w], and how much of the box is left under each, [N]: the detector is a black box.
+        ATTENTION: the cross-attention's weights for one object query, [heads, h, w].
+        ATTENTION_GRADIENTS: these, and the score's gradient by them, [heads, h, w].
     """
 
     ACTIVATIONS = "activations"
@@ -33,11 +35,28 @@ class Needs(enum.Enum):
     ABLATED_SCORES = "ablated scores"
     OCCLUSIONS = "occluded images"
     MASKS = "masked images"
+    ATTENTION = "cross-attention"
+    ATTENTION_GRADIENTS = "cross-attention and gradients"
 
     @property
     def is_per_channel(self) -> bool:
         """Whether there is a forward pass per channel."""
         return self in (Needs.CHANNEL_SCORES, Needs.ABLATED_SCORES)
+
+    @property
+    def is_of_gradients(self) -> bool:
+        """Whether the score is differentiated."""
+        return self in (Needs.GRADIENTS, Needs.ATTENTION_GRADIENTS)
+
+    @property
+    def is_of_attention(self) -> bool:
+        """Whether a decoder's cross-attention is looked at, and no other layer."""
+        return self in (Needs.ATTENTION, Needs.ATTENTION_GRADIENTS)
+
+    @property
+    def is_of_features(self) -> bool:
+        """Whether the feature maps of layers are looked at that the user chooses."""
+        return not (self.is_of_images or self.is_of_attention)
 
     @property
     def is_of_images(self) -> bool:

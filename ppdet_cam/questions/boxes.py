@@ -9,7 +9,7 @@ import numpy as np
 
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.questions.targets import class_id_of
-from ppdet_cam.structures import Answer, Candidates, Detection, Verdict
+from ppdet_cam.structures import Answer, Candidates, Contest, Detection, Verdict
 
 # Two boxes are of the same object when they overlap by this much, as in COCO's AP50 and Pascal VOC.
 MATCH_IOU = 0.5
@@ -182,6 +182,8 @@ class Scene:
         nms_score_threshold: candidates with a lower score never reach NMS.
         nms_iou: of two boxes of a class that overlap more, NMS keeps one; None for an NMS that lowers scores instead.
         proposals_xyxy: float [R, 4], what the first of two stages proposed, original pixels; None for one stage.
+        contest: what competes to be kept.
+        limit: how many are kept at most; None where NMS has limits of its own.
     """
 
     candidates: Candidates
@@ -192,6 +194,13 @@ class Scene:
     nms_score_threshold: float
     nms_iou: float | None
     proposals_xyxy: np.ndarray | None = None
+    contest: Contest = Contest.OVERLAPS
+    limit: int | None = None
+
+    @property
+    def has_queries(self) -> bool:
+        """Whether candidates are object queries, of which no NMS leaves any out."""
+        return self.contest is not Contest.OVERLAPS
 
     @property
     def threshold(self) -> float:
@@ -208,8 +217,9 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
 
     1. Found: a shown detection of the class overlaps it by at least MATCH_IOU.
     2. No candidate: no box before NMS overlaps it so much.
-    3. Suppressed by NMS, or left out by its limits: of those that do, one has score enough to be shown.
-    4. Scored too low: none has.
+    3. Suppressed by NMS, or left out by the detector's limits: of those that do, one has score enough to be shown.
+    4. Beaten: of object queries, another class of the same query, or another query, is shown instead.
+    5. Scored too low: none has score enough.
 
     The candidate that is explained is the one with the highest IoU, then the highest score, among those that the
     verdict is about.
@@ -249,6 +259,11 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
     name = scene.class_name(int(class_ids[row]))
     candidate = Detection(-1, int(class_ids[row]), name, float(scores[row]), (left, top, right, bottom))
     overlap = float(overlaps[row])
+    rival, beaten = _rival(candidate, int(row), scene)
+    if rival is not None:
+        words = f"{beaten} its candidate ({name} {candidate.score:.3f}, IoU {overlap:.2f})"
+        words += ", and found another object" if rival.index in claimed else ""
+        return _judgement(asked, scene, class_id, Verdict.BEATEN, words, overlap, int(row), candidate, rival.index)
     if not passing.any():
         highest = float(scores[near].max())
         words = f"scored too low: {candidate.score:.3f} for {name} at IoU {overlap:.2f}, below {scene.threshold:g}"
@@ -259,7 +274,11 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
     winner, between = _suppressor(candidate, int(row), scene)
     of_candidate = f"its candidate ({name} {candidate.score:.3f}, IoU {overlap:.2f})"
     if winner is None:
-        words = f"left out by NMS's limits (nms_top_k, keep_top_k): nothing that was kept suppresses {of_candidate}"
+        if scene.has_queries:
+            words = f"left out by the limit (num_top_queries): {scene.limit} {scene.contest.value} score higher than "
+            words += of_candidate
+        else:
+            words = f"left out by NMS's limits (nms_top_k, keep_top_k): nothing that was kept suppresses {of_candidate}"
         return _judgement(asked, scene, class_id, Verdict.LIMITED, words, overlap, int(row), candidate, None)
     words = f"suppressed by NMS: detection {_named(winner)} overlaps {of_candidate} by {between:.2f}, "
     if scene.nms_iou is None:
@@ -316,8 +335,33 @@ def _per_candidate(candidates: Candidates, class_id: int | None) -> tuple[np.nda
     return candidates.boxes_xyxy[rows, columns], candidates.scores[rows, class_ids], class_ids
 
 
+def _rival(candidate: Detection, row: int, scene: Scene) -> tuple[Detection | None, str]:
+    """Returns the shown detection that an object query lost to, and how: none where there are no queries.
+
+    That is another class of the same query, or else another query, whose box overlaps the candidate's: queries see one
+    another, so that one of them takes an object and the others give it up.
+    """
+    stronger = [d for d in scene.detections if own_score(d) >= candidate.score and d.score >= scene.draw_threshold]
+    if not scene.has_queries or not stronger:
+        return None, ""
+    of_query = [d for d in stronger if scene.rows[d.index] == row and d.class_id != candidate.class_id]
+    if of_query:
+        best = max(of_query, key=own_score)
+        return best, f"another class of query {row} beat it: detection {_named(best)} instead of"
+    others = [d for d in stronger if scene.rows[d.index] != row]
+    overlaps = iou(candidate.box_xyxy, np.array([d.box_xyxy for d in others]))
+    if not others or overlaps.max() < MATCH_IOU:
+        return None, ""
+    position = int(overlaps.argmax())  # type: ignore  # numpy 2.5's stubs
+    best, between = others[position], float(overlaps[position])
+    how = f"another query beat it: detection {_named(best)} of query {scene.rows[best.index]} overlaps by {between:.2f}"
+    return best, f"{how} that of query {row},"
+
+
 def _suppressor(candidate: Detection, row: int, scene: Scene) -> tuple[Detection | None, float]:
     """Returns the kept detection of the same class that overlaps the candidate most, above NMS's limit, and its IoU."""
+    if scene.has_queries:
+        return None, 0.0
     rivals = [
         d
         for d in scene.detections

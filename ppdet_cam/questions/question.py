@@ -58,10 +58,12 @@ class Question:
             self._check_refinement()
 
     def _check_refinement(self) -> None:
-        if methods.get(self.method).needs.is_of_images:
+        needs = methods.get(self.method).needs
+        if not needs.is_of_features:
+            what = "alters the image" if needs.is_of_images else "looks at the cross-attention"
             raise ConfigError(
-                f"--refine_by multiplies maps of layers, and --method {self.method}, which alters the image, looks at "
-                "none; leave one of them out"
+                f"--refine_by multiplies maps of layers, and --method {self.method}, which {what}, looks at none; "
+                "leave one of them out"
             )
         if self.refines_automatically:
             return

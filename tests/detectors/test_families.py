@@ -14,6 +14,7 @@ from support.gradient_checks import (
     features_of,
     forward_of,
     gradients_of,
+    last_step_of,
     target_of,
 )
 
@@ -134,9 +135,9 @@ def snapshot(detector):
         for layer in layers
     ]
     hooks = [(len(layer._forward_pre_hooks), len(layer._forward_post_hooks)) for layer in layers]
-    owner = detector.extractor.nms_owner
+    last = getattr(*last_step_of(detector))
     gradients = [(parameter.stop_gradient, parameter.grad is None) for parameter in model.parameters()]
-    return attributes, hooks, id(owner.nms), dict(vars(owner.nms)), gradients, model.training
+    return attributes, hooks, id(last), dict(vars(last)), gradients, model.training
 
 
 @pytest.mark.smoke
@@ -152,12 +153,12 @@ def test_model_is_left_as_it_was(family, detector, photo):
 def test_model_is_left_as_it_was_when_the_forward_raises(detector, photo, monkeypatch):
     """Ctrl-C in the middle of a forward pass leaves no hook and no replaced method behind either."""
     before = snapshot(detector)
-    last = detector.extractor.nms_owner
+    last = getattr(*last_step_of(detector))
 
     def fail(*_):
         raise KeyboardInterrupt("planted")
 
-    monkeypatch.setattr(type(last.nms), "__call__", fail)
+    monkeypatch.setattr(type(last), "__call__", fail)
     with pytest.raises(KeyboardInterrupt, match="planted"):
         detector.forward(photo, detector.layers([BACKBONE])[0])
     monkeypatch.undo()

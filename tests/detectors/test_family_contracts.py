@@ -48,6 +48,9 @@ NOT_REACHED = {
     "yolof": ("model.head.bbox_pred",),
     "cascade": ("model.rpn_head.rpn_feat", "model.rpn_head.rpn_rois_score"),
     "ppyolo": (),
+    "detr": (),  # what gives scores and boxes gives them for queries, which are no places
+    "deformable_detr": (),
+    "dino": (),
 }
 SCORE_LAYERS = {
     "ppyoloe": "model.yolo_head.pred_cls.2",
@@ -66,6 +69,9 @@ SCORE_LAYERS = {
     "yolof": "model.head.object_pred",
     "cascade": "model.bbox_head.roi_extractor",
     "ppyolo": "model.yolo_head.yolo_output.0",
+    "detr": "model.transformer.encoder",
+    "deformable_detr": "model.transformer.encoder.layers.0",
+    "dino": "model.transformer.encoder",
 }
 # what a family's head says beside class probabilities, logits and boxes
 MORE_QUANTITIES = {

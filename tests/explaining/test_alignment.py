@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import paddle
 import pytest
+from paddle import nn
 from PIL import Image
+from ppdet.modeling.backbones.swin_transformer import PatchEmbed
 
 from ppdet_cam import Explainer
+from ppdet_cam.detectors.capture import capturing
+from ppdet_cam.detectors.grids import Grids
 from ppdet_cam.explaining.evidence import map_on_image
 from ppdet_cam.images.reading import read_image
 from ppdet_cam.methods import methods
@@ -116,3 +121,51 @@ def test_exif_rotation_gives_the_rotated_images_maps(detector_of, tmp_path, phot
         assert one.detection == other.detection
         assert one.heatmap.shape == frame.original_hw
         np.testing.assert_array_equal(one.heatmap, other.heatmap)
+
+
+# --- tokens
+
+
+@pytest.mark.parametrize("original_hw", [(404, 640), (423, 359), (150, 97)], ids=str)
+def test_planted_token_peaks_at_its_cell(detector_of, original_hw):
+    """A token of an encoder's sequence that is 1, all others 0, peaks at the centre of its cell of its level."""
+    detector = detector_of("deformable_detr")
+    frame = Frame(np.random.default_rng(0).integers(0, 256, (*original_hw, 3), dtype=np.uint8))
+    forward = detector.forward(frame, detector.layers(["model.transformer.encoder"])[0])
+    geometry, encoder = forward.geometry, detector.model.transformer.encoder
+    levels = [tuple(one.shape[2:]) for one in forward.capture.feature_maps("model.transformer.encoder")]
+    assert len(levels) == 4
+    grids, start = detector.extractor.grids(1, geometry.padded_hw), 0
+    length = sum(height * width for height, width in levels)
+    for level, (height, width) in enumerate(levels):
+        for row, column in {(0, 0), (height // 2, width // 3), (height - 1, width - 1)}:
+            tokens = np.zeros((1, length, 1), np.float32)
+            tokens[0, start + row * width + column] = 1.0
+            maps = grids.layout(encoder, paddle.to_tensor(tokens)).split(paddle.to_tensor(tokens))
+            features = [
+                FeatureMap("planted", at, FeatureKind.IMAGE, one.numpy()[0], np.ones_like(one.numpy()[0]))
+                for at, one in enumerate(maps)
+            ]
+            heatmap, shares, _ = map_on_image(features, methods.get("gradcam"), geometry)
+            stride = 8 * 2**level
+            centre = [(at + 0.5) * stride / scale for at, scale in zip((row, column), geometry.scale_yx)]
+            if any(place >= side for place, side in zip(centre, original_hw)) or min(height, width) == 1:
+                continue  # beyond the image's end, or a single cell, which covers the input evenly
+            assert [share.share for share in shares] == [float(at == level) for at in range(4)]
+            assert peak_centre(heatmap) == pytest.approx(centre, abs=0.5 + 1e-4)
+        start += height * width
+
+
+def test_bright_patch_is_its_tokens_cell():
+    """Swin Transformer's tokens: the patch of the input that is bright is the cell that stands out."""
+    paddle.seed(0)
+    layer = PatchEmbed(patch_size=4, embed_dim=8, norm_layer=nn.LayerNorm)
+    image = paddle.zeros([1, 3, 24, 40])
+    image[:, :, 8:12, 28:32] = 1.0
+    known = Grids(1, (24, 40), token_layers=frozenset(layer.sublayers()))
+    with capturing({"model.norm": layer.norm}, known) as capture:
+        layer(image)
+    ((cells,),) = [one.numpy() for one in capture.feature_maps("model.norm")]
+    differs = np.abs(cells - cells[:, :1, :1]).sum(axis=0)
+    assert cells.shape == (8, 6, 10)
+    assert np.argwhere(differs > 1e-4).tolist() == [[2, 7]]

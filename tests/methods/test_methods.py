@@ -58,6 +58,8 @@ def applied(name: str, activations: np.ndarray, gradients: np.ndarray) -> np.nda
         Needs.CHANNEL_SCORES: (activations, scores),
         Needs.ABLATED_SCORES: (activations, 0.5, scores),
         Needs.MASKS: (activations, np.abs(scores)),
+        Needs.ATTENTION: (activations,),
+        Needs.ATTENTION_GRADIENTS: (activations, gradients),
     }
     entry = methods.get(name)
     return entry.function(*arguments[entry.needs])
@@ -334,7 +336,7 @@ def test_detection_similarity_is_zero_when_nothing_is_left() -> None:
 def test_methods_give_a_finite_map_of_the_grid_that_is_nowhere_negative(name: str, shape: tuple[int, int, int]) -> None:
     """Every registered method maps float32 arrays to a finite float64 [h, w], >= 0, also of one cell or channel."""
     activations, gradients = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
-    if methods.get(name).needs is Needs.MASKS:
+    if methods.get(name).needs in (Needs.MASKS, Needs.ATTENTION, Needs.ATTENTION_GRADIENTS):
         activations = np.abs(activations)
     before = activations.copy(), gradients.copy()
     found = applied(name, activations, gradients)
@@ -528,7 +530,7 @@ def test_needs_tells_which_methods_run_a_forward_per_channel() -> None:
     assert per_channel == ["ablationcam", "scorecam"]
 
 
-@pytest.mark.parametrize("module", ["activation", "gradient", "occlusion", "perturbation"])
+@pytest.mark.parametrize("module", ["activation", "attention", "gradient", "occlusion", "perturbation"])
 def test_methods_examples_run(module: str) -> None:
     """The examples in the docstrings give what they say."""
     found = doctest.testmod(importlib.import_module(f"ppdet_cam.methods.{module}"))

@@ -47,7 +47,7 @@ def map_of(name: str, activations: np.ndarray, gradients: np.ndarray) -> np.ndar
 
 
 # those that look at feature maps
-NAMES = [name for name in methods.names() if not methods.get(name).needs.is_of_images]
+NAMES = [name for name in methods.names() if methods.get(name).needs.is_of_features]
 OF_GRADIENTS = [name for name in NAMES if methods.get(name).needs is Needs.GRADIENTS]
 # a channel's weight in them is a quotient that a sum near zero can make as large as it likes
 QUOTIENTS = ("gradcam++", "xgradcam")

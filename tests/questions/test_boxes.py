@@ -9,7 +9,7 @@ import pytest
 
 from ppdet_cam.errors import ConfigError, PpdetCamError, UnknownNameError
 from ppdet_cam.questions.boxes import AskedBox, Judgement, Scene, Selection, asked_box, iou, judge, parse_box
-from ppdet_cam.structures import Candidates, Detection, Verdict
+from ppdet_cam.structures import Candidates, Contest, Detection, Verdict
 
 NAMES = ("cat", "dog", "mug")
 CAT, DOG, MUG = range(3)
@@ -33,6 +33,8 @@ def scene(
     nms_score_threshold: float = 0.01,
     nms_iou: float | None = 0.6,
     proposals: np.ndarray | None = None,
+    contest: Contest = Contest.OVERLAPS,
+    limit: int | None = None,
 ) -> Scene:
     """Returns a scene, from candidate's row -> detection."""
     rows = {kept.index: row for row, kept in detections.items()}
@@ -45,6 +47,8 @@ def scene(
         nms_score_threshold,
         nms_iou,
         proposals,
+        contest,
+        limit,
     )
 
 
@@ -441,3 +445,58 @@ def test_selection_refuses_unknown_classes() -> None:
             Selection(0.5, classes=("cat", text)).choose(FOUND, NAMES)
     assert Selection(0.5).class_ids(NAMES) is None
     assert Selection(0.5, classes=("mug", "0")).class_ids(NAMES) == {MUG, CAT}
+
+
+# --- object queries
+
+# Query 0 is a shown dog, and its cat comes close; query 1 lies on query 0's box and is weak; query 2 is alone and weak.
+QUERIES = candidates(
+    (DOG_BOX, (0.4, 0.6, 0.0)),
+    ((0.0, 3.0, 10.0, 13.0), (0.0, 0.3, 0.0)),
+    ((100.0, 100.0, 110.0, 110.0), (0.3, 0.02, 0.0)),
+)
+
+
+def of_queries(contest: Contest, **numbers: float) -> Scene:
+    """Returns the scene of the queries, of which the first is a detection."""
+    return scene(
+        QUERIES, {0: detection(0, DOG, 0.6, DOG_BOX)}, nms_score_threshold=0.0, contest=contest, limit=20, **numbers
+    )
+
+
+@pytest.mark.parametrize("contest", [Contest.QUERIES, Contest.PAIRS])
+def test_another_class_of_the_query_beats_the_one_asked_about(contest: Contest) -> None:
+    """A query that is shown under another class: that detection is named, and the query's own class explained."""
+    found = judged("0,0,10,10,cat", of_queries(contest))
+    assert (found.answer.verdict, found.answer.other_index, found.row) == (Verdict.BEATEN, 0, 0)
+    assert found.answer.words == (
+        "another class of query 0 beat it: detection 0 (dog 0.600) instead of its candidate (cat 0.400, IoU 1.00)"
+    )
+    assert (found.detection.class_id, found.detection.score) == (CAT, pytest.approx(0.4))
+
+
+def test_another_query_beats_the_one_on_the_box() -> None:
+    """A weak query on whose box another one is shown: the stronger one is named, with both overlaps."""
+    found = judged("0,4,10,14,dog", of_queries(Contest.PAIRS))
+    assert (found.answer.verdict, found.answer.other_index, found.row) == (Verdict.BEATEN, 0, 1)
+    assert found.answer.words == (
+        "another query beat it: detection 0 (dog 0.600) of query 0 overlaps by 0.54 that of query 1, its candidate "
+        "(dog 0.300, IoU 0.82)"
+    )
+
+
+def test_query_that_nothing_beat_scored_too_low() -> None:
+    """A weak query away from every detection is weak by itself."""
+    found = judged("100,100,110,110,cat", of_queries(Contest.PAIRS))
+    assert (found.answer.verdict, found.answer.other_index, found.row) == (Verdict.LOW_SCORE, None, 2)
+
+
+@pytest.mark.parametrize(
+    ("contest", "words"),
+    [(Contest.PAIRS, "20 pairs of object query and class"), (Contest.QUERIES, "20 object queries")],
+)
+def test_query_beyond_the_limit_is_told_the_limit(contest: Contest, words: str) -> None:
+    """A query with score enough that is no detection, and that nothing beat, fell to the number that is kept."""
+    found = judged("100,100,110,110,cat", of_queries(contest, draw_threshold=0.2))
+    assert found.answer.verdict is Verdict.LIMITED
+    assert f"left out by the limit (num_top_queries): {words} score higher" in found.answer.words

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 NORMALIZE = "{NormalizeImage: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], is_scale: True}}"
 
 
-def _reader(height: int, width: int, *, keep_ratio: bool) -> str:
+def reader(height: int, width: int, *, keep_ratio: bool) -> str:
     resize = f"{{Resize: {{target_size: [{height}, {width}], keep_ratio: {keep_ratio}, interp: 2}}}}"
     return f"TestReader.sample_transforms=[{{Decode: {{}}}}, {resize}, {NORMALIZE}, {{Permute: {{}}}}]"
 
@@ -29,11 +29,20 @@ class Family:
     layers: tuple[str, ...]
 
 
-_RESNET18 = ("ResNet.depth=18", _reader(128, 224, keep_ratio=True))
-_SMALL = ("ResNet.depth=18", _reader(64, 96, keep_ratio=True))
+_RESNET18 = ("ResNet.depth=18", reader(128, 224, keep_ratio=True))
+_SMALL = ("ResNet.depth=18", reader(64, 96, keep_ratio=True))
 _SMALL_FPN = (*_SMALL, "FPN.out_channel=32")
 _RCNN = (*_RESNET18, "RPNHead.test_proposal.post_nms_top_n=60")
 _RCNN_LAYERS = ("model.backbone", "model.neck", "model.backbone.res4", "model.bbox_head.roi_extractor")
+
+_SMALL_TRANSFORMER = ("hidden_dim=32",)
+_TRANSFORMER_LAYERS = ("model.backbone", "model.transformer.encoder")
+
+
+def _transformer(name: str, *, num_queries: int) -> tuple[str, ...]:
+    small = {"nhead": 4, "num_encoder_layers": 1, "num_decoder_layers": 2, "dim_feedforward": 64}
+    return tuple(f"{name}.{key}={value}" for key, value in {**small, "num_queries": num_queries}.items())
+
 
 FAMILIES = {
     family.name: family
@@ -41,7 +50,7 @@ FAMILIES = {
         Family(
             "ppyoloe",
             "configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml",
-            ("depth_mult=0.33", "width_mult=0.25", "eval_size=[320, 320]", _reader(320, 320, keep_ratio=False)),
+            ("depth_mult=0.33", "width_mult=0.25", "eval_size=[320, 320]", reader(320, 320, keep_ratio=False)),
             ("model.backbone", "model.neck", "model.backbone.stages.2"),
         ),
         Family("faster", "configs/faster_rcnn/faster_rcnn_r50_vd_fpn_2x_coco.yml", _RCNN, _RCNN_LAYERS),
@@ -58,7 +67,7 @@ FAMILIES = {
         Family(
             "picodet",
             "configs/picodet/picodet_xs_320_coco_lcnet.yml",
-            ("eval_size=[128, 128]", _reader(128, 128, keep_ratio=False)),
+            ("eval_size=[128, 128]", reader(128, 128, keep_ratio=False)),
             ("model.backbone", "model.neck"),
         ),
         Family(
@@ -66,7 +75,7 @@ FAMILIES = {
             "configs/picodet/picodet_xs_320_coco_lcnet.yml",
             (
                 "eval_size=[128, 128]",
-                _reader(128, 128, keep_ratio=False),
+                reader(128, 128, keep_ratio=False),
                 "PicoDet.head=PicoHead",
                 "PicoHead={conv_feat: {name: PicoFeat, feat_in: 96, feat_out: 96, num_fpn_stride: 4, num_convs: 2, "
                 "share_cls_reg: True}, fpn_stride: [8, 16, 32, 64], reg_max: 7, "
@@ -114,7 +123,7 @@ FAMILIES = {
             "configs/yolof/yolof_r50_c5_1x_coco.yml",
             (
                 "ResNet.depth=18",
-                _reader(96, 160, keep_ratio=True),
+                reader(96, 160, keep_ratio=True),
                 "DilatedEncoder.in_channels=[512]",
                 "YOLOFHead.nms_pre=60",
             ),
@@ -129,9 +138,33 @@ FAMILIES = {
         Family(
             "ppyolo",
             "configs/ppyolo/ppyolov2_r50vd_dcn_365e_coco.yml",
-            ("ResNet.depth=18", "ResNet.dcn_v2_stages=[-1]", _reader(96, 96, keep_ratio=False)),
+            ("ResNet.depth=18", "ResNet.dcn_v2_stages=[-1]", reader(96, 96, keep_ratio=False)),
             ("model.backbone", "model.neck"),
         ),
         Family("yolov3", "configs/demo/ppyolo_tiny.yml", (), ("model.backbone", "model.neck")),
+        Family(
+            "detr",
+            "configs/detr/detr_r50_1x_coco.yml",
+            (*_SMALL, *_SMALL_TRANSFORMER, *_transformer("DETRTransformer", num_queries=20)),
+            _TRANSFORMER_LAYERS,
+        ),
+        Family(
+            "deformable_detr",
+            "configs/deformable_detr/deformable_detr_r50_1x_coco.yml",
+            (*_SMALL, *_SMALL_TRANSFORMER, *_transformer("DeformableTransformer", num_queries=30)),
+            _TRANSFORMER_LAYERS,
+        ),
+        Family(
+            "dino",
+            "configs/dino/dino_r50_4scale_1x_coco.yml",
+            (
+                *_SMALL,
+                *_SMALL_TRANSFORMER,
+                *_transformer("DINOTransformer", num_queries=30),
+                "DETRBBoxPostProcess.num_top_queries=20",
+                "DETRPostProcess.num_top_queries=20",  # its name since 2.7.0
+            ),
+            _TRANSFORMER_LAYERS,
+        ),
     )
 }

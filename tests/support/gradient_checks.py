@@ -21,6 +21,8 @@ BACKBONE = "model.backbone"
 
 # how far a number of each kind is moved: probabilities by this part of their slope, the others as they are
 LOGIT_STEP, PIXEL_STEP = 0.02, 0.05
+# points of deformable attention move from cell to cell, where the number has a kink: shorter steps meet fewer of them
+AMONG_KINKS, PIXELS_AMONG_KINKS = 0.05, 0.3
 
 
 def forward_of(
@@ -84,6 +86,13 @@ def directions_along(gradients: Sequence[np.ndarray], keeps: Sequence[float]) ->
     return [[gradient * (random.random(gradient.shape) < keep) / size for gradient in gradients] for keep in keeps]
 
 
+def shortened(detector: Detector, quantity: Quantity) -> float:
+    """By what steps are to be multiplied."""
+    if not any(hasattr(layer, "sampling_offsets") for layer in detector.model.sublayers()):
+        return 1.0
+    return PIXELS_AMONG_KINKS if quantity is Quantity.BOXES else AMONG_KINKS
+
+
 def dot(ones: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
     """The scalar product, summed in float64."""
     return sum(float((one * other).sum(dtype=np.float64)) for one, other in zip(ones, others))
@@ -97,6 +106,8 @@ def score_from_backbone(detector, features, forward, kept):
     model = detector.model
     neck = getattr(model, "neck", None)
     necked = neck(features) if neck is not None else features
+    if hasattr(model, "detr_head"):
+        return query_score(forward, necked, kept)
     if hasattr(model, "bbox_head"):
         if hasattr(model.bbox_head, "bbox_score_list"):
             return cascade_score(model.bbox_head, necked, forward, kept)
@@ -124,6 +135,25 @@ def score_from_backbone(detector, features, forward, kept):
     # the anchors need an image's size only; the scores come from the features
     (_, logits), _ = head(necked, paddle.zeros([1, 3, *forward.geometry.padded_hw]))
     return F.softmax(paddle.concat(logits, axis=1))[0, kept.row, kept.class_id]
+
+
+def query_score(forward, necked, kept):
+    """A query's score through ppdet's transformer and head, with the queries where they were."""
+    model, source = forward.extractor.model, forward.extractor.source(forward.watch, kept.row)
+    with forward.extractor.on_sources([source]):
+        _, logits, _ = model.detr_head(
+            model.transformer(necked, *forward.watch.inputs[model.transformer][0][1:]), necked
+        )
+    has_background = not model.post_process.use_focal_loss
+    scores = F.softmax(logits) if has_background else F.sigmoid(logits)
+    return scores[0, kept.row, kept.class_id]
+
+
+def last_step_of(detector: Detector) -> tuple[object, str]:
+    """The object that has the detector's last step, and the attribute that it is."""
+    if hasattr(detector.model, "detr_head"):
+        return detector.model, "post_process"
+    return detector.extractor.nms_owner, "nms"
 
 
 def cascade_score(head, necked, forward, kept):
@@ -186,7 +216,7 @@ def assert_gradients_equal_differences(detector: Detector, photo: Frame) -> None
     gradients = gradients_of(features)
     for directions in directions_along(gradients, (1.0, 0.5, 0.5)):
         analytic = dot(gradients, directions)
-        step = LOGIT_STEP * slope(detection.score) / analytic
+        step = shortened(detector, Quantity.PROBABILITIES) * LOGIT_STEP * slope(detection.score) / analytic
         with paddle.no_grad():
             scores = [
                 float(
@@ -219,13 +249,13 @@ def assert_target_equals_differences(
     for part, features in zip(target.parts, features_of(forward, kept, target)):
         before = extractor.outputs(forward.watch, [source], wanted=wanted)
         value = float(part(before, 0, kept.class_id))
-        wanted = {Quantity.BOXES: PIXEL_STEP, Quantity.LOGITS: LOGIT_STEP}.get(
+        change = {Quantity.BOXES: PIXEL_STEP, Quantity.LOGITS: LOGIT_STEP}.get(
             target.quantity, LOGIT_STEP * slope(abs(value))
         )
         gradients = gradients_of(features)
         lines = directions_along(gradients, shares)
         analytic = [dot(gradients, directions) for directions in lines]
-        steps = [wanted / derivative for derivative in analytic]
+        steps = [shortened(detector, target.quantity) * change / derivative for derivative in analytic]
         altered = [
             np.stack(
                 [

@@ -13,6 +13,7 @@ from paddle import nn
 
 from ppdet_cam.detectors.capture import Watch
 from ppdet_cam.detectors.families.last_step import KeepRule, LastStep, check_nms, nms_rule, recording_nms
+from ppdet_cam.detectors.grids import Grids
 from ppdet_cam.errors import ScoreMismatchError
 from ppdet_cam.registry import Registry
 from ppdet_cam.structures import Candidates, CellStrides, HeadOutputs, ImageGeometry, Quantity
@@ -34,12 +35,14 @@ class Source:
         position: row among that level's cells or anchors; for RoIs 0.
         roi_xyxy: for two stages, the RoI that is pooled, in network input pixels; of a cascade, the last stage's.
         stage_rois: of a cascade, the RoI of each stage.
+        query_tokens: where object queries are picked among the encoder's tokens, those that all queries were.
     """
 
     level: int
     position: int
     roi_xyxy: Box | None = None
     stage_rois: tuple[Box, ...] = ()
+    query_tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,36 @@ class Extractor(abc.ABC):
         """Layers that only the boxes depend on: they run without a graph where only scores are explained."""
         return ()
 
+    @property
+    def token_layers(self) -> Sequence[nn.Layer]:
+        """Layers whose sequences [N, L, C] are places in the image, and those inside of them."""
+        return [part for part in (self.model.backbone, getattr(self.model, "neck", None)) if part is not None]
+
+    @property
+    def query_layers(self) -> Sequence[nn.Layer]:
+        """Layers that give object queries, which are no places in the image."""
+        return ()
+
+    @property
+    def levels_in_sequence(self) -> int:
+        """How many grids such a sequence holds one after another, where it is not a single one."""
+        return 1
+
+    def grids(self, images: int, input_hw: tuple[int, int]) -> Grids:
+        """Returns what the layers' sequences stand for.
+
+        Args:
+            images: how many images are in the network input.
+            input_hw: its height and width, in pixels.
+        """
+        layers = [layer for part in self.token_layers for layer in part.sublayers(include_self=True)]
+        return Grids(images, input_hw, self.levels_in_sequence, frozenset(layers), frozenset(self.query_layers))
+
+    @property
+    def cross_attention(self) -> Mapping[str, nn.Layer]:
+        """The layers with which object queries look at the image's features, in their order: dotted path -> layer."""
+        return {}
+
     def cell_strides(self, watch: Watch, padded_hw: tuple[int, int]) -> CellStrides:
         """Returns the size of a cell, where the head itself says so; elsewhere it follows from the grid's size."""
         return {}
@@ -132,6 +165,10 @@ class Extractor(abc.ABC):
 
     def on_sources(self, sources: Sequence[Source]) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which the model leaves out what these sources do not need, such as proposals."""
+        return contextlib.nullcontext()
+
+    def whole_graph(self) -> contextlib.AbstractContextManager[None]:
+        """Returns a context in which the model cuts nothing from the graph that its outputs depend on."""
         return contextlib.nullcontext()
 
     @property

@@ -13,6 +13,7 @@ from ppdet.modeling import ops as operators
 
 from ppdet_cam.detectors.capture import replaced_methods
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.structures import Contest
 
 
 @dataclass
@@ -48,10 +49,14 @@ class KeepRule:
         score_threshold: candidates with a lower score are left out.
         iou_threshold: of two boxes of a class that overlap more, the one with the higher score stays; None where
             overlaps leave no box out.
+        contest: what competes to be kept.
+        limit: how many are kept at most; None where NMS has limits of its own.
     """
 
     score_threshold: float
     iou_threshold: float | None
+    contest: Contest = Contest.OVERLAPS
+    limit: int | None = None
 
 
 def nms_rule(nms: object) -> KeepRule:
