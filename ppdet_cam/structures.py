@@ -113,10 +113,19 @@ class Candidates:
     Attributes:
         boxes_xyxy: float32 [M, classes or 1, 4], original pixels.
         scores: float32 [M, classes].
+        grid_hw: of a heat map, whose cells are the candidates, row by row; None for others.
     """
 
     boxes_xyxy: np.ndarray
     scores: np.ndarray
+    grid_hw: tuple[int, int] | None = None
+
+
+class KeepKind(enum.Enum):
+    """How a detector's last step chooses among candidates that lie beside one another."""
+
+    NMS = "of those that overlap, the one with the highest score"
+    PEAKS = "those whose neighbours in the heat map have no higher score"
 
 
 class FeatureKind(enum.Enum):
@@ -227,6 +236,8 @@ class Verdict(enum.Enum):
     FOUND = "found"
     SUPPRESSED = "suppressed by NMS"
     LIMITED = "left out by NMS's limits"
+    NO_PEAK = "no maximum of the heat map"
+    TOP_K = "left out by the top-k"
     LOW_SCORE = "scored too low"
     NO_CANDIDATE = "no candidate there"
 

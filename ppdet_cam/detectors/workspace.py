@@ -32,6 +32,7 @@ TOOL_KEYS = frozenset(
     {
         "architecture",
         "weights",
+        "det_weights",
         "pretrain_weights",
         "metric",
         "map_type",

@@ -13,6 +13,7 @@ from ppdet.modeling import ops as operators
 
 from ppdet_cam.detectors.capture import replaced_methods
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.structures import KeepKind
 
 
 @dataclass
@@ -26,6 +27,7 @@ class LastStep:
         index: int [K], the kept positions as the last step counts them.
         rows: float32 [K, 6], label, score and box of each kept candidate; of polygons [K, 10].
         lowers_scores: whether it prints a lower score for a candidate that others overlap.
+        grid_hw: of a heat map, whose cells are the candidates, row by row; None for others.
     """
 
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 4), np.float32))
@@ -34,6 +36,7 @@ class LastStep:
     index: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 6), np.float32))
     lowers_scores: bool = False
+    grid_hw: tuple[int, int] | None = None
 
 
 class ReachedLastStep(Exception):
@@ -48,10 +51,12 @@ class KeepRule:
         score_threshold: candidates with a lower score are left out.
         iou_threshold: of two boxes of a class that overlap more, the one with the higher score stays; None where
             overlaps leave no box out.
+        kind: what it does with candidates beside one another.
     """
 
     score_threshold: float
     iou_threshold: float | None
+    kind: KeepKind = KeepKind.NMS
 
 
 def nms_rule(nms: object) -> KeepRule:
