@@ -23,7 +23,7 @@ from ppdet_cam.detectors.building import build_detector  # noqa: E402
 from ppdet_cam.detectors.detector import Detector  # noqa: E402  (needs the path above)
 from ppdet_cam.images.reading import read_image  # noqa: E402
 from ppdet_cam.places import find_file  # noqa: E402
-from ppdet_cam.structures import Frame, Quantity  # noqa: E402
+from ppdet_cam.structures import Frame, KeepKind, Quantity  # noqa: E402
 
 import paddle  # isort: skip  # noqa: E402  (after ppdet_cam, which loads what paddle needs loaded before it)
 from paddle import nn  # noqa: E402
@@ -77,6 +77,9 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     classes = len(detector.class_names)  # one layer may give logits, and the boxes behind them
     own = slice(0, classes) if box_layers == class_layers else slice(None)
     highest = np.sort(np.concatenate([values[:, own].ravel() for values in logits]))[::-1]
+    if detector.extractor.keep_rule.kind is KeepKind.PEAKS:  # of which there are fewer than cells
+        scores = detector.predict(frame)[:, 1]
+        highest = np.sort(np.log(scores / np.maximum(1 - scores, 1e-6) + 1e-9))[::-1]
     for layer in class_layers:
         bias = layer.bias.numpy()
         bias[own] -= np.float32(highest[boxes] - 0.01)

@@ -48,7 +48,7 @@ class CenterTrackExtractor(CenterNetExtractor):
         features = watch.outputs[self.model.neck][-1][image : image + 1]
         sides = at_cells(self.model.plugin_head.ltrb_amodal(features), positions, 0)
         corners = paddle.floor(self.middles(watch, positions, image))
-        return (paddle.concat([corners, corners], axis=1) + sides) * self.model.post_process.down_ratio
+        return (paddle.concat([corners, corners], axis=1) + sides) * self.post_process.down_ratio
 
     def printed_boxes(self, watch: Watch, boxes: np.ndarray, image: int) -> np.ndarray:
         """Returns the boxes with the reader's scale undone, which is around the middle of input and image."""
@@ -74,7 +74,7 @@ class CenterTrackExtractor(CenterNetExtractor):
     def _reader_notes(self) -> dict[str, paddle.Tensor]:
         """Returns what WarpAffine tells ppdet's tracker of the image."""
         height, width = self.model_inputs["im_shape"][0].numpy()
-        ratio = self.model.post_process.down_ratio
+        ratio = self.post_process.down_ratio
         out_height, out_width = (length // ratio for length in self.model_inputs["image"].shape[2:])
         return {
             "center": paddle.to_tensor([[width / 2, height / 2]]),

@@ -19,7 +19,11 @@ from ppdet_cam.structures import Candidates, HeadOutputs, ImageGeometry, KeepKin
 
 
 class PeakExtractor(CellExtractor):
-    """One level. A cell is kept for a class where no neighbour's score is higher and few peaks are."""
+    """One level. A cell is kept for a class where no neighbour's score is higher, and few peaks' are."""
+
+    def __init__(self, model: nn.Layer) -> None:
+        super().__init__(model)
+        self.post_process = model.post_process  # the model's own: another stands in its place in `last_step`
 
     @property
     @abc.abstractmethod
@@ -62,7 +66,7 @@ class PeakExtractor(CellExtractor):
     @contextlib.contextmanager
     def last_step(self, *, stop: bool = False) -> Iterator[LastStep]:
         """Notes every cell's scores and box, and the cells of the peaks that are kept."""
-        own, finder, record = self.model.post_process, self.peak_finder, LastStep()
+        own, finder, record = self.post_process, self.peak_finder, LastStep()
 
         def post_process(*given: object, **named: object) -> tuple[paddle.Tensor, ...]:
             with paddle.no_grad():
@@ -161,7 +165,7 @@ class CenterNetExtractor(PeakExtractor):
 
     @property
     def peak_finder(self) -> object:
-        return self.model.post_process
+        return self.post_process
 
     @property
     def box_branch(self) -> Sequence[nn.Layer]:
@@ -174,12 +178,12 @@ class CenterNetExtractor(PeakExtractor):
     def network_boxes(self, watch: Watch, positions: np.ndarray, image: int) -> paddle.Tensor:
         """Returns the boxes around the moved cells."""
         sizes = at_cells(watch.outputs[self.model.head.size][-1], positions, image)
-        return sides_from(self.middles(watch, positions, image), sizes) * self.model.post_process.down_ratio
+        return sides_from(self.middles(watch, positions, image), sizes) * self.post_process.down_ratio
 
     def printed_boxes(self, watch: Watch, boxes: np.ndarray, image: int) -> np.ndarray:
         """Returns the boxes less the padding, which is half of what the network input is larger than the image."""
         _, _, height, width = self.class_logits(watch)[0].shape
-        ratio = self.model.post_process.down_ratio
+        ratio = self.post_process.down_ratio
         image_height, image_width = self.model_inputs["im_shape"][image].numpy()
         scale_y, scale_x = self.model_inputs["scale_factor"][image].numpy()
         pad = np.float32([(width * ratio - image_width) / 2, (height * ratio - image_height) / 2])
@@ -202,7 +206,7 @@ class TTFNetExtractor(PeakExtractor):
 
     @property
     def peak_finder(self) -> object:
-        return self.model.post_process.decode
+        return self.post_process.decode
 
     @property
     def box_branch(self) -> Sequence[nn.Layer]:
