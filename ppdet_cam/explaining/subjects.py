@@ -68,4 +68,5 @@ def _scene(detector: Detector, forward: ForwardPass, draw_threshold: float) -> S
         proposals_xyxy=None
         if proposals is None
         else np.array([box_on_original(tuple(box), forward.geometry) for box in proposals]),
+        kind=rule.kind,
     )
