@@ -291,8 +291,8 @@ def _not_kept_as_peak(
     neighbour = higher_neighbour(heights, row)
     if neighbour is None:
         lowest = min((d.score for d in scene.detections), default=1.0)
-        words = f"left out by the top-k: {of_candidate} is a peak of the heat map, but the {len(scene.detections)} "
-        return Verdict.TOP_K, words + f"peaks that were kept score {lowest:.3f} or more", None
+        words = f"left out by the top-k: {of_candidate} is a peak of the heat map, but those that were kept "
+        return Verdict.TOP_K, words + f"({len(scene.detections)}) score {lowest:.3f} or more", None
     words = f"no maximum of the heat map: the cell of {of_candidate} has a neighbour of {heights.flat[neighbour]:.3f}"
     peak = summit(heights, row)
     at_peak = [d for d in scene.detections if d.class_id == candidate.class_id and scene.rows[d.index] == peak]
