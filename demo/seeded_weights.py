@@ -201,7 +201,8 @@ def _standardise(detector: Detector, frame: Frame, layers: list[nn.Layer], *, sp
         layer.register_forward_post_hook(lambda _l, _i, out, index=index: seen[index].append(_rows(out.numpy())))
         for index, layer in enumerate(layers)
     ]
-    detector.predict(frame)
+    inputs, _ = detector.reader.prepare(frame)
+    detector.replay(inputs, frame)  # not the last step: boxes may be infinite so far
     for hook in hooks:
         hook.remove()
     outputs = []
