@@ -23,7 +23,7 @@ from ppdet_cam.detectors.building import build_detector  # noqa: E402
 from ppdet_cam.detectors.detector import Detector  # noqa: E402  (needs the path above)
 from ppdet_cam.images.reading import read_image  # noqa: E402
 from ppdet_cam.places import find_file  # noqa: E402
-from ppdet_cam.structures import Frame  # noqa: E402
+from ppdet_cam.structures import Frame, KeepKind, Quantity  # noqa: E402
 
 import paddle  # isort: skip  # noqa: E402  (after ppdet_cam, which loads what paddle needs loaded before it)
 from paddle import nn  # noqa: E402
@@ -72,6 +72,8 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
         _lift(detector, frame, changed, boxes=boxes)
         return
     _standardise(detector, frame, [layer for layer in box_layers if layer not in class_layers], spread=BOX_SPREAD)
+    for layer, cells in _distances(detector.model):
+        layer.bias.set_value(layer.bias.numpy() + np.float32(cells))
     logits = _standardise(detector, frame, class_layers, spread=SOFTMAX_SPREAD if softmax else SIGMOID_SPREAD)
     if hasattr(getattr(detector.model, "bbox_head", None), "bbox_score_list"):  # a mean over several softmaxes
         _lift(detector, frame, [(layer, slice(None, -1)) for layer in class_layers], boxes=boxes)
@@ -82,6 +84,9 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     classes = len(detector.class_names)  # one layer may give logits, and the boxes behind them
     own = slice(0, classes) if box_layers == class_layers else slice(None)
     highest = np.sort(np.concatenate([values[:, own].ravel() for values in logits]))[::-1]
+    if detector.extractor.keep_rule.kind is KeepKind.PEAKS:  # of which there are fewer than cells
+        scores = detector.predict(frame)[:, 1]
+        highest = np.sort(np.log(scores / np.maximum(1 - scores, 1e-6) + 1e-9))[::-1]
     for layer in class_layers:
         bias = layer.bias.numpy()
         bias[own] -= np.float32(highest[boxes] - 0.01)
@@ -131,6 +136,8 @@ def _last_layers(detector: Detector) -> tuple[list[nn.Layer], list[nn.Layer], bo
         return [head.bbox_score], [head.bbox_delta], True
     if hasattr(model, "yolo_head"):
         return list(model.yolo_head.pred_cls), list(model.yolo_head.pred_reg), False
+    if hasattr(model, "ttf_head"):
+        return [model.ttf_head.hm_head.head], [model.ttf_head.wh_head.head], False
     if hasattr(model, "fcos_head"):
         return [model.fcos_head.fcos_head_cls], [model.fcos_head.fcos_head_reg], False
     if hasattr(model, "head"):
@@ -153,6 +160,8 @@ def _dense_layers(head: nn.Layer) -> tuple[list[nn.Layer], list[nn.Layer]]:
     """Returns the layers that give class logits and box offsets, by the names that ppdet has for them."""
     if hasattr(head, "head_cls_list"):  # PicoDet; without layers for the boxes, the classes' give them too
         return list(head.head_cls_list), list(head.head_reg_list) or list(head.head_cls_list)
+    if hasattr(head, "heatmap"):  # CenterNet
+        return [head.heatmap[2].conv], [head.size[2].conv, head.offset[2].conv]
     if hasattr(head, "conv_cls"):  # YOLOX
         return [layers[-1] for layers in head.conv_cls], [layers[-1] for layers in head.conv_reg]
     pairs = (("retina_cls", "retina_reg"), ("gfl_head_cls", "gfl_head_reg"), ("tood_cls", "tood_reg"))
@@ -160,6 +169,18 @@ def _dense_layers(head: nn.Layer) -> tuple[list[nn.Layer], list[nn.Layer]]:
         pair for pair in (*pairs, ("cls_score", "bbox_pred")) if getattr(head, pair[0], None) is not None
     )
     return [getattr(head, classes)], [getattr(head, boxes)]
+
+
+def _distances(model: nn.Layer) -> list[tuple[nn.Layer, list[float] | float]]:
+    """Returns heat map heads' layers that give distances or sizes, and what to add so that boxes have an area."""
+    if hasattr(model, "ttf_head"):
+        return [(model.ttf_head.wh_head.head, 1.0)]
+    found: list[tuple[nn.Layer, list[float] | float]] = []
+    if hasattr(getattr(model, "head", None), "heatmap"):
+        found.append((model.head.size[2].conv, 4.0))
+    if hasattr(model, "plugin_head"):  # CenterTrack: where the sides lie of the cell
+        found.append((model.plugin_head.ltrb_amodal[2].conv, [-4.0, -4.0, 4.0, 4.0]))
+    return found
 
 
 def _factor_layers(detector: Detector) -> list[nn.Layer]:
@@ -206,7 +227,8 @@ def _standardise(detector: Detector, frame: Frame, layers: list[nn.Layer], *, sp
         layer.register_forward_post_hook(lambda one, _i, out, index=index: seen[index].append(_rows(one, out.numpy())))
         for index, layer in enumerate(layers)
     ]
-    detector.predict(frame)
+    inputs, _ = detector.reader.prepare(frame)
+    detector.replay(inputs, frame)  # not the last step: boxes may be infinite so far
     for hook in hooks:
         hook.remove()
     outputs = []
@@ -228,7 +250,8 @@ def _seed_anchor_yolo(detector: Detector, frame: Frame, *, boxes: int) -> None:
     _standardise(detector, frame, layers, spread=SIGMOID_SPREAD)
     anchors = len(head.anchors[0])
     numbers = np.arange(anchors * (5 + classes)).reshape(anchors, -1) + (anchors if head.iou_aware else 0)
-    _lift(detector, frame, [(layer, numbers[:, 4:].ravel()) for layer in layers], boxes=boxes)
+    first = 4 if detector.extractor.quantities & {Quantity.OBJECTNESS} else 5  # JDE's background is not lifted
+    _lift(detector, frame, [(layer, numbers[:, first:].ravel()) for layer in layers], boxes=boxes)
 
 
 def _rows(layer: nn.Layer, output: np.ndarray) -> np.ndarray:

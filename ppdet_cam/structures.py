@@ -113,10 +113,12 @@ class Candidates:
     Attributes:
         boxes_xyxy: float32 [M, classes or 1, 4], original pixels.
         scores: float32 [M, classes].
+        grid_hw: of a heat map, whose cells are the candidates, row by row; None for others.
     """
 
     boxes_xyxy: np.ndarray
     scores: np.ndarray
+    grid_hw: tuple[int, int] | None = None
 
 
 class Contest(enum.Enum):
@@ -124,11 +126,13 @@ class Contest(enum.Enum):
 
     Attributes:
         OVERLAPS: boxes of one class that overlap, in an NMS.
+        PEAKS: cells of a class's heat map, each with its neighbours.
         QUERIES: object queries, each with its best class.
         PAIRS: pairs of object query and class.
     """
 
     OVERLAPS = "boxes"
+    PEAKS = "peaks"
     QUERIES = "object queries"
     PAIRS = "pairs of object query and class"
 
@@ -242,6 +246,7 @@ class Verdict(enum.Enum):
     SUPPRESSED = "suppressed by NMS"
     BEATEN = "beaten by another class or query"
     LIMITED = "left out by the detector's limits"
+    NO_PEAK = "no maximum of the heat map"
     LOW_SCORE = "scored too low"
     NO_CANDIDATE = "no candidate there"
 

@@ -19,6 +19,7 @@ from ppdet_cam.detectors.families.choosing import architecture_of, extractor_typ
 from ppdet_cam.detectors.override_names import check_overrides
 from ppdet_cam.detectors.preprocessing import Preprocessing
 from ppdet_cam.detectors.settings import merge, parse_overrides, read_settings
+from ppdet_cam.detectors.trackers import detector_settings, detector_within
 from ppdet_cam.detectors.workspace import build_model, reader_operations
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.places import find_file
@@ -35,7 +36,7 @@ def build_detector(
     file_settings = read_settings(find_file(Path(config)))
     changes = dict(overrides) if isinstance(overrides, Mapping) else parse_overrides(overrides)
     check_overrides(changes, file_settings)
-    settings = merge(file_settings, changes)
+    settings = detector_settings(merge(file_settings, changes), changed=changes)
     return detector_of(settings), settings
 
 
@@ -57,7 +58,7 @@ def detector_of(settings: Mapping[str, object], *, model: nn.Layer | None = None
     device, reason = choose_device(settings, available_accelerators())
     log.info(reason)
     paddle.set_device(device)
-    model = build_model(architecture, settings) if model is None else model
+    model = detector_within(build_model(architecture, settings) if model is None else model)
     extractor = extractor_type(model, architecture, known)
     model.eval()
     for parameter in model.parameters():
@@ -89,15 +90,17 @@ def detector_of_model(model: nn.Layer, cfg: Mapping[str, object]) -> Detector:
         raise ConfigError(
             f"the config is for {said!r}, and the model is a {own}. Give the config that it was built from"
         )
-    return detector_of(settings, model=copy.deepcopy(bare))
+    return detector_of(detector_settings(settings, changed={}), model=copy.deepcopy(bare))
 
 
 def _settings_in_memory(cfg: Mapping[str, object]) -> dict[str, object]:
     """Returns what a detector reads of a config whose datasets ppdet has made into objects already."""
     settings: dict[str, object] = {name: cfg[name] for name in _READ_IN_MEMORY if name in cfg}
-    reader, dataset = cfg.get("TestReader"), cfg.get("TestDataset")
-    if isinstance(reader, Mapping):
-        settings["TestReader"] = dict(reader)
+    for name in ("TestReader", "TestMOTReader", str(settings.get("architecture"))):
+        section = cfg.get(name)
+        if isinstance(section, Mapping):
+            settings[name] = dict(section)
+    dataset = cfg.get("TestDataset")
     if isinstance(dataset, Mapping):
         settings["TestDataset"] = dict(dataset)
     elif dataset is not None:

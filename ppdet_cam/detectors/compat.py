@@ -16,7 +16,7 @@ import warnings
 
 # paddle 2.6.2 dies with SIGSEGV in inflateReset2 when it is loaded before zlib, and ppdet after it.
 import zlib  # noqa: F401  (imported for its side effect, see above)
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -236,6 +236,27 @@ def _repair_auxiliary_head() -> None:
     cls._forward = forward
 
 
+def counted_in_tensors(own: Callable[..., tuple[object, object]]) -> Callable[..., tuple[object, paddle.Tensor]]:
+    """Returns a method that gives rows and their number, as `own` does, with the number as a tensor."""
+
+    def decode(self: object, *given: paddle.Tensor) -> tuple[object, paddle.Tensor]:
+        rows, count = own(self, *given)
+        return rows, count if isinstance(count, paddle.Tensor) else paddle.to_tensor(count, dtype="int32")
+
+    return decode
+
+
+def _repair_peak_counts() -> None:
+    """TTFNet and PAFNet: how many peaks there are is taken of a shape, which is a list.
+
+    Error: ValueError: (InvalidArgument) concat(): argument 'x' (position 0) must be list of Tensors
+    Where: `TTFBox.__call__`, of the counts `results.shape[0:1]`.
+    Versions: ppdet develop. In the others the repaired method gives the same as their own.
+    """
+    cls = _module("ppdet.modeling.layers").TTFBox
+    cls._decode = counted_in_tensors(cls._decode)
+
+
 DOWNLOAD_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two parts of the file
 
 
@@ -272,6 +293,7 @@ def apply_repairs() -> None:
     _repair_scalars()
     _repair_deformable_attention()
     _repair_auxiliary_head()
+    _repair_peak_counts()
     _repair_download_without_timeout()
 
 

@@ -218,7 +218,7 @@ class Detector:
 
     def _run(self, inputs: Mapping[str, paddle.Tensor], frame: Frame) -> np.ndarray:
         try:
-            rows = self.extractor.output_rows(self.model(dict(inputs)))
+            rows = self.extractor.output_rows(self.model(self.extractor.completed(inputs)))
         except (ReachedLastStep, PpdetCamError):
             raise
         except Exception as error:  # anything: paddle gives a SystemError or MemoryError for numbers too large

@@ -13,6 +13,7 @@ import paddle  # isort: skip
 from paddle import nn
 from ppdet.utils.download import get_weights_path
 
+from ppdet_cam.detectors.trackers import detector_weights
 from ppdet_cam.detectors.weights import check_fit, fit_report, load_state_dict, resolve_weights
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,8 @@ def load_into(model: nn.Layer, weights: str) -> Path:
         WeightsError: not there, not safe to unpickle, or does not fit.
     """
     path = resolve_weights(weights, fetch=get_weights_path)
-    given = load_state_dict(path)
     own = model.state_dict()
+    given = detector_weights(load_state_dict(path), own)
     report = fit_report({name: tuple(value.shape) for name, value in own.items()}, given)
     surplus = check_fit(report, str(path))
     if surplus:

@@ -11,7 +11,7 @@ from ppdet_cam.detectors import compat  # noqa: F401  (first: repairs ppdet, and
 
 import paddle  # isort: skip
 
-from ppdet_cam.detectors.reader import geometry_of
+from ppdet_cam.detectors.reader import Placement, geometry_of, placement_by
 from ppdet_cam.detectors.workspace import Sample, first_line
 from ppdet_cam.errors import ImageError
 from ppdet_cam.structures import Frame, ImageGeometry
@@ -44,8 +44,10 @@ class Preprocessing:
             "scale_factor": np.array([1.0, 1.0], dtype=np.float32),
         }
         running: object = None
+        placed: Placement | None = None
         try:
             for running in self.sample_transforms:
+                placed = placement_by(running, sample["image"].shape[:2]) or placed
                 sample = running(sample)
             for running in self.batch_transforms:
                 (sample,) = running([sample])
@@ -56,7 +58,7 @@ class Preprocessing:
             ) from error
         names = [name for name in NETWORK_INPUTS if name in sample]
         inputs = {name: paddle.to_tensor(np.asarray(sample[name])[None]) for name in names}
-        return inputs, geometry_of(frame.original_hw, inputs["image"].shape, np.asarray(sample["scale_factor"]))
+        return inputs, geometry_of(frame.original_hw, inputs["image"].shape, np.asarray(sample["scale_factor"]), placed)
 
     def prepare_batch(self, frames: Sequence[Frame]) -> tuple[dict[str, paddle.Tensor], ImageGeometry]:
         """Returns the network inputs of images of one size as one batch, and where each image lies in them."""

@@ -33,6 +33,7 @@ TOOL_KEYS = frozenset(
     {
         "architecture",
         "weights",
+        "det_weights",
         "pretrain_weights",
         "metric",
         "map_type",

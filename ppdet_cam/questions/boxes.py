@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.questions.heights import higher_neighbour, summit
 from ppdet_cam.questions.targets import class_id_of
 from ppdet_cam.structures import Answer, Candidates, Contest, Detection, Verdict
 
@@ -200,7 +201,7 @@ class Scene:
     @property
     def has_queries(self) -> bool:
         """Whether candidates are object queries, of which no NMS leaves any out."""
-        return self.contest is not Contest.OVERLAPS
+        return self.contest in (Contest.QUERIES, Contest.PAIRS)
 
     @property
     def threshold(self) -> float:
@@ -217,7 +218,8 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
 
     1. Found: a shown detection of the class overlaps it by at least MATCH_IOU.
     2. No candidate: no box before NMS overlaps it so much.
-    3. Suppressed by NMS, or left out by the detector's limits: of those that do, one has score enough to be shown.
+    3. Suppressed by NMS, or left out by the detector's limits: of those that do, one has score enough to be shown. Of a
+       heat map's cells: no maximum, or left out by the limits.
     4. Beaten: of object queries, another class of the same query, or another query, is shown instead.
     5. Scored too low: none has score enough.
 
@@ -271,21 +273,53 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
             words += f" (at most {highest:.3f} among the candidates there)"
         words += _first_stage(asked, scene) + _others_there(asked, scene, class_id, claimed)
         return _judgement(asked, scene, class_id, Verdict.LOW_SCORE, words, overlap, int(row), candidate, None)
-    winner, between = _suppressor(candidate, int(row), scene)
     of_candidate = f"its candidate ({name} {candidate.score:.3f}, IoU {overlap:.2f})"
+    left_out = _not_kept_as_peak if scene.contest is Contest.PEAKS else _not_kept_by_nms
+    verdict, words, other_index = left_out(candidate, int(row), of_candidate, scene)
+    return _judgement(asked, scene, class_id, verdict, words, overlap, int(row), candidate, other_index)
+
+
+def _not_kept_by_nms(
+    candidate: Detection, row: int, of_candidate: str, scene: Scene
+) -> tuple[Verdict, str, int | None]:
+    """Returns why NMS did not keep a candidate that scores high enough, and the detection that it kept instead."""
+    winner, between = _suppressor(candidate, row, scene)
     if winner is None:
         if scene.has_queries:
             words = f"left out by the limit (num_top_queries): {scene.limit} {scene.contest.value} score higher than "
             words += of_candidate
         else:
             words = f"left out by NMS's limits (nms_top_k, keep_top_k): nothing that was kept suppresses {of_candidate}"
-        return _judgement(asked, scene, class_id, Verdict.LIMITED, words, overlap, int(row), candidate, None)
+        return Verdict.LIMITED, words, None
     words = f"suppressed by NMS: detection {_named(winner)} overlaps {of_candidate} by {between:.2f}, "
     if scene.nms_iou is None:
         words += f"for which NMS lowers its score below {scene.draw_threshold:g}"
     else:
         words += f"more than the {scene.nms_iou:g} that NMS allows"
-    return _judgement(asked, scene, class_id, Verdict.SUPPRESSED, words, overlap, int(row), candidate, winner.index)
+    return Verdict.SUPPRESSED, words, winner.index
+
+
+def _not_kept_as_peak(
+    candidate: Detection, row: int, of_candidate: str, scene: Scene
+) -> tuple[Verdict, str, int | None]:
+    """Returns why a cell of a heat map is no detection, and the one at the peak that it belongs to."""
+    assert scene.candidates.grid_hw is not None  # of a heat map
+    heights = scene.candidates.scores[:, candidate.class_id].reshape(scene.candidates.grid_hw)
+    neighbour = higher_neighbour(heights, row)
+    if neighbour is None:
+        lowest = min((d.score for d in scene.detections), default=1.0)
+        words = f"left out by the top-k: {of_candidate} is a peak of the heat map, but those that were kept "
+        return Verdict.LIMITED, words + f"({len(scene.detections)}) score {lowest:.3f} or more", None
+    words = f"no maximum of the heat map: the cell of {of_candidate} has a neighbour of {heights.flat[neighbour]:.3f}"
+    peak = summit(heights, row)
+    at_peak = [d for d in scene.detections if d.class_id == candidate.class_id and scene.rows[d.index] == peak]
+    if not at_peak:
+        return (
+            Verdict.NO_PEAK,
+            f"{words}; the peak beside it, {heights.flat[peak]:.3f}, was left out by the top-k",
+            None,
+        )
+    return Verdict.NO_PEAK, f"{words}; the peak beside it is detection {_named(at_peak[0])}", at_peak[0].index
 
 
 def _judgement(

@@ -138,6 +138,13 @@ def test_auxiliary_head_is_left_out_of_inference(surplus):
         model.aux_head.assert_not_called()
 
 
+@pytest.mark.parametrize("count", [[3], paddle.to_tensor([3], dtype="int32")], ids=["list", "tensor"])
+def test_peaks_are_counted_in_tensors(count):
+    """TTFNet's boxes of one image come with their number as a tensor, whatever ppdet takes it from."""
+    rows, found = compat.counted_in_tensors(lambda self, *given: ("rows", count))(None, "heat map")
+    assert (rows, found.tolist(), found.dtype) == ("rows", [3], paddle.int32)
+
+
 def test_logging_that_paddle_set_up_reaches_stderr():
     """Paddle's import gives the root logger a handler; what it writes afterwards is not lost."""
     code = "import ppdet_cam.detectors.compat, logging; logging.getLogger('mine').warning('heard')"

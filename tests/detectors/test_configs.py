@@ -32,6 +32,11 @@ OFFICIAL_WEIGHTS = {
     "configs/dino/dino_r50_4scale_1x_coco.yml": "https://paddledet.bj.bcebos.com/models/dino_r50_4scale_1x_coco.pdparams",
     "configs/cascade_rcnn/cascade_rcnn_r50_fpn_1x_coco.yml": "https://paddledet.bj.bcebos.com/models/cascade_rcnn_r50_fpn_1x_coco.pdparams",
     "configs/ppyolo/ppyolov2_r50vd_dcn_365e_coco.yml": "https://paddledet.bj.bcebos.com/models/ppyolov2_r50vd_dcn_365e_coco.pdparams",
+    "configs/centernet/centernet_r50_140e_coco.yml": "https://bj.bcebos.com/v1/paddledet/models/centernet_r50_140e_coco.pdparams",
+    "configs/ttfnet/ttfnet_darknet53_1x_coco.yml": "https://paddledet.bj.bcebos.com/models/ttfnet_darknet53_1x_coco.pdparams",
+    "configs/mot/fairmot/fairmot_dla34_30e_576x320.yml": "https://paddledet.bj.bcebos.com/models/mot/fairmot_dla34_30e_576x320.pdparams",
+    "configs/mot/jde/jde_darknet53_30e_576x320.yml": "https://paddledet.bj.bcebos.com/models/mot/jde_darknet53_30e_576x320.pdparams",
+    "configs/mot/centertrack/centertrack_dla34_70e_mot17.yml": "https://paddledet.bj.bcebos.com/models/mot/centertrack_dla34_70e_mot17.pdparams",
     "configs/retinanet/retinanet_r50_fpn_2x_coco.yml": "https://bj.bcebos.com/v1/paddledet/models/retinanet_r50_fpn_2x_coco.pdparams",
     "configs/ssd/ssd_mobilenet_v1_300_120e_voc.yml": "https://paddledet.bj.bcebos.com/models/ssd_mobilenet_v1_300_120e_voc.pdparams",
 }
@@ -67,7 +72,7 @@ def differences(found: object, expected: object, where: str = "") -> list[str]:
 
 def test_configs_are_the_ones_in_the_reference_table() -> None:
     """Each shipped config of a ppdet model is compared with ppdet's, and each compared config is shipped."""
-    shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").glob("[!_]*/*.yml")}
+    shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").glob("[!_]*/**/*.yml")}
     ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs/demo").glob("*.yml")}
     assert shipped - ours == set(EXPECTED)
 

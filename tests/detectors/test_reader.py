@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ppdet_cam.detectors.reader import PLACE_KEEPING, geometry_of, operations
+from ppdet_cam.detectors.preprocessing import Preprocessing
+from ppdet_cam.detectors.reader import PLACE_KEEPING, PLACE_MOVING, geometry_of, operations
 from ppdet_cam.errors import ConfigError, GeometryError, PpdetCamError
-from ppdet_cam.structures import ImageGeometry
+from ppdet_cam.structures import Frame, ImageGeometry
 
 KNOWN = [
     {"Decode": {}},
@@ -45,7 +46,7 @@ def test_operations_refuses_an_operation_that_it_does_not_know() -> None:
         operations(reader, "sample_transforms")
     assert isinstance(caught.value, PpdetCamError)
     assert isinstance(caught.value, ValueError)
-    for name in PLACE_KEEPING:
+    for name in (*PLACE_KEEPING, *PLACE_MOVING):
         assert f"{name} (" in str(caught.value)
 
 
@@ -89,3 +90,50 @@ def test_geometry_of_reads_height_before_width() -> None:
         original_hw=(480, 640), padded_hw=(608, 800), scale_yx=(1.25, 1.5), offset_yx=(0.0, 0.0)
     )
     assert [type(value) for value in (*found.padded_hw, *found.scale_yx)] == [int, int, float, float]
+
+
+@pytest.mark.parametrize("other", ["Resize", "LetterBoxResize"])
+def test_operations_refuses_two_that_scale(other: str) -> None:
+    """Where a letter box and another scaling put the image is not known."""
+    listed = [{other: {"target_size": [8, 8]}}, {"WarpAffine": {}}]
+    with pytest.raises(GeometryError, match=f"TestReader uses {other} and WarpAffine, and where both together"):
+        operations({"sample_transforms": listed}, "sample_transforms")
+
+
+MOVING = {
+    "letter box": ("LetterBoxResize", {"target_size": [64, 128]}),
+    "letter box, with a rest": ("LetterBoxResize", {"target_size": [97, 131]}),
+    "letter box, larger": ("LetterBoxResize", {"target_size": [384, 320]}),
+    "warped, its own size": ("WarpAffine", {"keep_res": True}),
+    "warped": ("WarpAffine", {"keep_res": False, "input_h": 128, "input_w": 160}),
+    "warped, larger": ("WarpAffine", {"keep_res": False, "input_h": 300, "input_w": 352}),
+}
+
+
+@pytest.mark.parametrize("hw", [(120, 180), (121, 175), (150, 90)], ids=str)
+@pytest.mark.parametrize("case", MOVING)
+def test_geometry_says_where_pixels_come_to(case: str, hw: tuple[int, int]) -> None:
+    """In an image whose values tell their own place, each place of the network input holds what the geometry says."""
+    from ppdet.data.transform import operators
+    from ppdet.data.transform.mot_operators import LetterBoxResize
+
+    name, arguments = MOVING[case]
+    operation = (LetterBoxResize if name == "LetterBoxResize" else getattr(operators, name))(**arguments)
+    rows, columns = np.mgrid[: hw[0], : hw[1]].astype(np.uint8)
+    frame = Frame(np.stack([rows, columns, np.full(hw, 200, np.uint8)], axis=-1))
+    inputs, geometry = Preprocessing([operation, operators.Permute()], []).prepare(frame)
+    seen = inputs["image"].numpy()[0].astype(np.float64)
+    if name == "WarpAffine":  # it turns the channels around
+        seen = seen[::-1]
+    height, width = geometry.padded_hw
+    assert seen.shape[1:] == (height, width)
+    (scale_y, scale_x), (offset_y, offset_x) = geometry.scale_yx, geometry.offset_yx
+    found = 0
+    for y in range(0, height, 5):
+        for x in range(0, width, 5):
+            original = ((y + 0.5 - offset_y) / scale_y - 0.5, (x + 0.5 - offset_x) / scale_x - 0.5)
+            inside = all(3 / scale_y < place < length - 3 / scale_y for place, length in zip(original, hw))
+            if inside and seen[2, y, x] == 200:
+                np.testing.assert_allclose(seen[:2, y, x], original, atol=0.75)  # a rounded average of a few pixels
+                found += 1
+    assert found > 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -270,6 +271,46 @@ def test_judge_passes_over_a_claimed_candidate_for_a_weak_one() -> None:
         "scored too low: 0.200 for dog at IoU 0.82, below 0.5; detection 0 (dog 0.900) lies there, "
         "and found another object"
     )
+
+
+# heat maps: a row of cells with a box each, three pixels further to the right from one to the next
+
+
+def heat_map(*dogs: float, kept: dict[int, int]) -> Scene:
+    """Returns a scene of cells beside one another, from their scores and cell -> detection's index."""
+    boxes = [(3.0 * cell, 0.0, 3.0 * cell + 10.0, 10.0) for cell in range(len(dogs))]
+    cells = candidates(*((box, (0.0, dog, 0.0)) for box, dog in zip(boxes, dogs)))
+    planted = scene(cells, {cell: detection(index, DOG, dogs[cell], boxes[cell]) for cell, index in kept.items()})
+    of_cells = dataclasses.replace(cells, grid_hw=(1, len(dogs)))
+    return dataclasses.replace(planted, candidates=of_cells, contest=Contest.PEAKS)
+
+
+def test_judge_says_that_a_cell_is_no_maximum() -> None:
+    """A cell with a higher neighbour is no detection; the peak that it belongs to is named, steps away."""
+    found = judged("0,0,9,10,dog", heat_map(0.6, 0.7, 0.8, 0.9, 0.1, kept={3: 5}))
+    assert (found.answer.verdict, found.answer.other_index, found.row) == (Verdict.NO_PEAK, 5, 0)
+    assert found.answer.words == (
+        "no maximum of the heat map: the cell of its candidate (dog 0.600, IoU 0.90) has a neighbour of 0.700; "
+        "the peak beside it is detection 5 (dog 0.900)"
+    )
+
+
+def test_judge_says_that_the_top_k_left_a_peak_out() -> None:
+    """A peak that was not kept, and a cell beside one, fell to the limit on their number."""
+    planted = heat_map(0.7, 0.6, 0.1, 0.1, 0.1, 0.9, kept={5: 0})
+    peak, beside = judged("0,0,10,10,dog", planted), judged("3,0,13,10,dog", planted)
+    assert (peak.answer.verdict, peak.answer.other_index) == (Verdict.LIMITED, None)
+    assert peak.answer.words == (
+        "left out by the top-k: its candidate (dog 0.700, IoU 1.00) is a peak of the heat map, but those that were "
+        "kept (1) score 0.900 or more"
+    )
+    assert (beside.answer.verdict, beside.answer.other_index) == (Verdict.NO_PEAK, None)
+    assert beside.answer.words.endswith("the peak beside it, 0.700, was left out by the top-k")
+
+
+def test_judge_says_of_a_weak_cell_that_it_scores_too_low() -> None:
+    """Below the threshold it does not matter whether it is a peak."""
+    assert judged("0,0,10,10,dog", heat_map(0.3, 0.2, 0.1, kept={})).answer.verdict is Verdict.LOW_SCORE
 
 
 def test_judge_keeps_the_other_classes_of_a_claimed_row() -> None:

@@ -122,10 +122,10 @@ def summary(config_path: Path) -> dict[str, Json]:
     for name, section in sections.items():
         if section.strict and extra_keys[name]:
             raise ValueError(f"{config_path}: {name} has no argument {extra_keys[name]}")
-    test_reader = {key: config.TestReader.get(key, []) for key in ("sample_transforms", "batch_transforms")}
-
     model = create(config.architecture)
     model.eval()
+    reader = config.TestMOTReader if hasattr(model, "tracker") else config.TestReader  # as ppdet's own tools choose
+    test_reader = {key: reader.get(key, []) for key in ("sample_transforms", "batch_transforms")}
     frozen = {name for name, parameter in model.named_parameters() if parameter.stop_gradient}
     return {
         "architecture": config.architecture,

@@ -12,6 +12,15 @@ def reader(height: int, width: int, *, keep_ratio: bool) -> str:
     return f"TestReader.sample_transforms=[{{Decode: {{}}}}, {resize}, {NORMALIZE}, {{Permute: {{}}}}]"
 
 
+def _of_tracker(resize: str) -> str:
+    return f"TestMOTReader.sample_transforms=[{{Decode: {{}}}}, {{{resize}}}, {NORMALIZE}, {{Permute: {{}}}}]"
+
+
+# a size to which the photograph of 400 x 600 pixels comes without a rest
+_TRACKERS_LETTER_BOX = _of_tracker("LetterBoxResize: {target_size: [64, 128]}")
+_LETTER_BOX = _TRACKERS_LETTER_BOX.replace("TestMOTReader", "TestReader")
+
+
 @dataclass(frozen=True)
 class Family:
     """One family's config, made small.
@@ -139,6 +148,57 @@ FAMILIES = {
             "ppyolo",
             "configs/ppyolo/ppyolov2_r50vd_dcn_365e_coco.yml",
             ("ResNet.depth=18", "ResNet.dcn_v2_stages=[-1]", reader(96, 96, keep_ratio=False)),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "centernet",
+            "configs/centernet/centernet_r50_140e_coco.yml",
+            ("ResNet.depth=18", "ResNet.dcn_v2_stages=[-1]", "CenterNetHead.head_planes=32", _LETTER_BOX),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "ttfnet",
+            "configs/ttfnet/ttfnet_darknet53_1x_coco.yml",
+            (
+                "TTFNet.backbone=ResNet",
+                "ResNet={depth: 18, variant: d, return_idx: [0, 1, 2, 3], freeze_at: -1}",
+                "TTFFPN.planes=[32, 24, 16]",
+                "TTFHead={hm_head_planes: 16, wh_head_planes: 16}",
+                reader(64, 96, keep_ratio=False),
+            ),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "fairmot",
+            "configs/mot/fairmot/fairmot_dla34_30e_576x320.yml",
+            (
+                "CenterNetDLAFPN.dcn_v2=false",
+                "CenterNetHead.head_planes=32",
+                "CenterNetPostProcess.max_per_img=20",
+                _TRACKERS_LETTER_BOX,
+            ),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "centertrack",
+            "configs/mot/centertrack/centertrack_dla34_70e_mot17.yml",
+            (
+                "CenterNetDLAFPN.dcn_v2=false",
+                "CenterNetHead.head_planes=32",
+                "CenterNetPostProcess.max_per_img=20",
+                "CenterTrackHead.head_planes=32",
+                _of_tracker("WarpAffine: {keep_res: false, input_h: 96, input_w: 128}"),
+            ),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "jde",
+            "configs/mot/jde/jde_darknet53_30e_576x320.yml",
+            (
+                "YOLOv3.backbone=MobileNet",
+                "MobileNet={scale: 0.25, with_extra_blocks: False, extra_block_filters: [], feature_maps: [4, 6, 13]}",
+                _TRACKERS_LETTER_BOX,
+            ),
             ("model.backbone", "model.neck"),
         ),
         Family("yolov3", "configs/demo/ppyolo_tiny.yml", (), ("model.backbone", "model.neck")),

@@ -115,6 +115,12 @@ def score_from_backbone(detector, features, forward, kept):
         roi = rois[0][kept.row : kept.row + 1].astype(features[0].dtype)
         (_, scores), _ = model.bbox_head(necked, [roi], paddle.to_tensor([1], dtype="int32"), None)
         return scores[0, kept.class_id]
+    if hasattr(model, "ttf_head"):
+        return F.sigmoid(model.ttf_head(necked)[0]).flatten(2)[0, kept.class_id, kept.row]
+    if hasattr(getattr(model, "head", None), "heatmap"):
+        return model.head(necked, {})["heatmap"].flatten(2)[0, kept.class_id, kept.row]
+    if type(getattr(model, "post_process", None)).__name__ == "JDEBBoxPostProcess":
+        return model.post_process.decode(model.yolo_head(necked), model.yolo_head.mask_anchors)[1][0, kept.row, 4]
     if hasattr(model, "yolo_head") and model.post_process is not None:
         sizes = paddle.to_tensor([forward.geometry.original_hw], dtype="int32")
         # through paddle's own operator, whose value is differenced here as it has no gradient

@@ -5,9 +5,12 @@ from __future__ import annotations
 from ppdet_cam.detectors import compat  # noqa: F401  # isort: skip  (first: it imports ppdet, and repairs it)
 from ppdet_cam.detectors.families import (  # noqa: F401  (imported to be registered)
     cascade,
+    centertrack,
     detr,
     fcos,
     gfl,
+    jde,
+    peaks,
     ppyoloe,
     rcnn,
     retinanet,

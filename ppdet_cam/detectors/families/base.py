@@ -101,6 +101,10 @@ class Extractor(abc.ABC):
         """
         return recording_nms(self.nms_owner, stop=stop)
 
+    def completed(self, inputs: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
+        """Returns the model's inputs: the reader's, and what a model wants beside them, such as an image before."""
+        return dict(inputs)
+
     def output_rows(self, outputs: Mapping[str, paddle.Tensor]) -> np.ndarray:
         """Returns the detections of the model's output: float32 [K, 6], label, score and box; polygons [K, 10]."""
         return outputs["bbox"].numpy()

@@ -41,13 +41,16 @@ def known_heads(architecture: str) -> list[type[Extractor]]:
 
 
 def extractor_type(model: nn.Layer, architecture: str, known: Sequence[type[Extractor]]) -> type[Extractor]:
-    """Returns the extractor for the head that the model really has, or for the closest known parent of its class."""
+    """Returns the extractor for the head that the model really has, or for the closest known parent of its class.
+
+    A post-processing that is registered itself comes first: it makes other boxes of the same head.
+    """
     heads = [head for head in (getattr(model, extractor.head_name, None) for extractor in known) if head is not None]
-    for head in heads:
-        for kind in type(head).__mro__:
+    for part in [getattr(model, "post_process", None), *heads]:
+        for kind in type(part).__mro__:
             if family_name(architecture, kind.__name__) in families.names():
-                if kind is not type(head):
-                    log.info(f"{type(head).__name__} is explained as the {kind.__name__} that it derives from")
+                if kind is not type(part):
+                    log.info(f"{type(part).__name__} is explained as the {kind.__name__} that it derives from")
                 return families.get(family_name(architecture, kind.__name__))
     there = ", ".join(dict.fromkeys(type(head).__name__ for head in heads)) or "NoneType"
     raise UnknownNameError(

@@ -1,4 +1,4 @@
-"""FCOS: class probability times centre-ness, or the square root of that, a candidate per cell."""
+"""FCOS, also of ARSL: class probability times centre-ness, or the square root of that, a candidate per cell."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ppdet_cam.structures import HeadOutputs, Quantity
 
 
 @extracts("FCOS", head_type="FCOSHead")
+@extracts("ARSL_FCOS", head_type="FCOSHead_ARSL")
 class FCOSExtractor(CellExtractor):
     """One head runs on every level in turn; everything comes from the box's own level."""
 
@@ -38,7 +39,8 @@ class FCOSExtractor(CellExtractor):
 
     @property
     def _says_iou(self) -> bool:
-        return getattr(self.model.fcos_head.fcos_loss, "quality", "centerness") == "iou"
+        loss = self.model.fcos_head.fcos_loss
+        return getattr(loss, "quality", "centerness") == "iou" or type(loss).__name__ == "FCOSLossMILC"  # of ARSL
 
     @property
     def box_branch(self) -> Sequence[nn.Layer]:

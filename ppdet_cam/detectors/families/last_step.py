@@ -27,6 +27,7 @@ class LastStep:
         index: int [K], the kept positions as the last step counts them.
         rows: float32 [K, 6], label, score and box of each kept candidate; of polygons [K, 10].
         lowers_scores: whether it prints a lower score for a candidate that others overlap.
+        grid_hw: of a heat map, whose cells are the candidates, row by row; None for others.
     """
 
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 4), np.float32))
@@ -35,6 +36,7 @@ class LastStep:
     index: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 6), np.float32))
     lowers_scores: bool = False
+    grid_hw: tuple[int, int] | None = None
 
 
 class ReachedLastStep(Exception):
