@@ -49,6 +49,8 @@ def targets_of(detector: Detector, kept: KeptRow, other_id: int) -> list[str]:
         "objectness": ["objectness"],
         "iou": ["iou"],
         "centerness": ["centerness"],
+        "mask": ["mask"],
+        "rpn": ["rpn"],
         "box": ["box"],  # its parts are the four sides
         "contrast": [f"contrast:{other}"] if other_id != kept.class_id else [],
         "other": [f"other:{other}"],
@@ -213,19 +215,18 @@ def assert_target_equals_differences(
 ) -> None:
     """Compares d target / d backbone features with central differences of a replay with those features altered."""
     target, extractor = target_of(detector, text), forward.extractor
-    source = extractor.source(forward.watch, kept.row)
     wanted = target.quantity
+    source = extractor.source_of(forward.watch, kept, wanted=wanted)
     shares = (1.0, 0.5)
     for part, features in zip(target.parts, features_of(forward, kept, target)):
         before = extractor.outputs(forward.watch, [source], wanted=wanted)
         value = float(part(before, 0, kept.class_id))
-        wanted = {Quantity.BOXES: PIXEL_STEP, Quantity.LOGITS: LOGIT_STEP}.get(
-            target.quantity, LOGIT_STEP * slope(abs(value))
-        )
+        logits = dict.fromkeys((Quantity.LOGITS, Quantity.MASK, Quantity.PROPOSAL), LOGIT_STEP)
+        moved = {Quantity.BOXES: PIXEL_STEP, **logits}.get(wanted, LOGIT_STEP * slope(abs(value)))
         gradients = gradients_of(features)
         lines = directions_along(gradients, shares)
         analytic = [dot(gradients, directions) for directions in lines]
-        steps = [wanted / derivative for derivative in analytic]
+        steps = [moved / derivative for derivative in analytic]
         altered = [
             np.stack(
                 [
