@@ -41,6 +41,7 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     """
     random = np.random.default_rng(seed)
     _fill(detector.model, random)
+    _fill_queries(detector.model, random)
     if hasattr(detector.model, "yolo_head") and detector.model.post_process is not None:
         _seed_anchor_yolo(detector, frame, boxes=boxes)
         return
@@ -51,8 +52,8 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
         layer.weight.set_value(random.normal(0, fan_in**-0.5, layer.weight.shape).astype(np.float32))
         layer.bias.set_value(np.zeros(layer.bias.shape, np.float32))
     _let_stages_agree(detector.model)
-    if hasattr(detector.model, "rpn_head"):  # proposals first: the second stage sees what they pick
-        rpn = detector.model.rpn_head
+    rpn = getattr(detector.model, "rpn_head", None)
+    if hasattr(rpn, "rpn_rois_delta"):  # proposals first: the second stage sees what they pick
         _standardise(detector, frame, [rpn.rpn_rois_delta], spread=BOX_SPREAD)
     if factors:
         _standardise(detector, frame, [*class_layers, *factors], spread=SIGMOID_SPREAD)
@@ -89,6 +90,18 @@ def _fill(model: nn.Layer, random: np.random.Generator) -> None:
             layer.weight.set_value(random.normal(0, (1.5 / fan_in) ** 0.5, layer.weight.shape).astype(np.float32))
 
 
+def _fill_queries(model: nn.Layer, random: np.random.Generator) -> None:
+    """Seeds what queries are made of, and puts learned proposals all over the image: as built all are the image."""
+    queries = [layer for _, layer in model.named_sublayers() if isinstance(layer, nn.Embedding)]
+    for layer in queries:
+        count, numbers = layer.weight.shape
+        places = np.concatenate([random.uniform(0.2, 0.8, (count, 2)), random.uniform(0.2, 0.6, (count, 2))], axis=1)
+        layer.weight.set_value((places if numbers == 4 else random.normal(0, 1, (count, numbers))).astype(np.float32))
+    for name, value in model.named_parameters() if queries else ():
+        if name.endswith("in_proj_weight"):
+            value.set_value(random.normal(0, value.shape[0] ** -0.5, value.shape).astype(np.float32))
+
+
 def _let_stages_agree(model: nn.Layer) -> None:
     """Makes a cascade's later stages much like its first: the score is their mean, low where they differ."""
     head = getattr(model, "bbox_head", None)
@@ -108,6 +121,12 @@ def _outputs(layer: nn.Layer) -> int:
 def _last_layers(detector: Detector) -> tuple[list[nn.Layer], list[nn.Layer], bool]:
     """Returns (layers that give class logits, layers that give box offsets, whether scores are a softmax)."""
     model = detector.model
+    if hasattr(model, "roi_head"):  # QueryInst
+        stages = model.roi_head.bbox_heads
+        return [stages[-1].fc_cls], [stage.fc_reg for stage in stages], False
+    if hasattr(getattr(model, "head", None), "head_series"):  # Sparse R-CNN
+        stages = model.head.head_series
+        return [stages[-1].class_logits], [stage.bboxes_delta for stage in stages], False
     if hasattr(model, "bbox_head"):
         head = model.bbox_head
         if hasattr(head, "bbox_score_list"):

@@ -114,7 +114,8 @@ class Detector:
         Raises:
             LayerError: a path names no layer.
         """
-        heads = [head for head in (self.extractor.roi_head, self.extractor.mask_head) if head is not None]
+        own = self.extractor.roi_head
+        heads = [*([] if own is None else [own]), *self.extractor.mask_layers]
         second_stage = {layer for head in heads for layer in head.sublayers(include_self=True)}
         found = {path: resolve_layer(self.model, path) for path in paths}
         roi = {path: layer for path, layer in found.items() if layer in second_stage}

@@ -17,6 +17,7 @@ PLACE_KEEPING = {
     "Permute": "changes the axes' order only",
     "PadBatch": "pads right and bottom",
     "Pad": "pads right and bottom (offset_mode -1)",
+    "Gt2SparseTarget": "notes sizes only",
 }
 
 Operation = Mapping[str, Mapping[str, object]]

@@ -20,7 +20,7 @@ from ppdet_cam.explaining.subjects import Subject
 from ppdet_cam.methods import Method, Needs, methods
 from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
-from ppdet_cam.structures import Explanation, FeatureMap, Frame, LevelShare, MapStatus
+from ppdet_cam.structures import Explanation, FeatureMap, Frame, LevelShare, MapStatus, Quantity
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,12 @@ def asked_of(detector: Detector, question: Question) -> Asked:
     target = parse_target(
         question.target, detector.class_names, known=detector.extractor.quantities, detector=detector.name
     )
+    for path, layer in (*detector.layers(image_layers)[0].items(), *detector.layers(roi_layers)[1].items()):
+        if target.quantity is not Quantity.MASK and detector.extractor.makes_masks(layer):
+            raise LayerError(
+                f"layer {path!r} makes masks only, and target {target.name!r} does not depend on it. "
+                "Ask with --target mask, or name another layer: --list_layers"
+            )
     if method.needs is Needs.MASKS and target.name != DEFAULT_TARGET:
         raise ConfigError(
             f"--method {question.method} sees the detector as a black box and explains box and class together, "

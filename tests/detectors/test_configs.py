@@ -29,6 +29,9 @@ OFFICIAL_WEIGHTS = {
     "configs/yolof/yolof_r50_c5_1x_coco.yml": "https://paddledet.bj.bcebos.com/models/yolof_r50_c5_1x_coco.pdparams",
     "configs/cascade_rcnn/cascade_rcnn_r50_fpn_1x_coco.yml": "https://paddledet.bj.bcebos.com/models/cascade_rcnn_r50_fpn_1x_coco.pdparams",
     "configs/ppyolo/ppyolov2_r50vd_dcn_365e_coco.yml": "https://paddledet.bj.bcebos.com/models/ppyolov2_r50vd_dcn_365e_coco.pdparams",
+    "configs/sparse_rcnn/sparse_rcnn_r50_fpn_3x_pro100_coco.yml": "https://paddledet.bj.bcebos.com/models/sparse_rcnn_r50_fpn_3x_pro100_coco.pdparams",
+    "configs/queryinst/queryinst_r50_fpn_1x_pro100_coco.yml": "https://bj.bcebos.com/v1/paddledet/models/queryinst_r50_fpn_1x_pro100_coco.pdparams",
+    "configs/solov2/solov2_r50_fpn_1x_coco.yml": "https://paddledet.bj.bcebos.com/models/solov2_r50_fpn_1x_coco.pdparams",
     "configs/retinanet/retinanet_r50_fpn_2x_coco.yml": "https://bj.bcebos.com/v1/paddledet/models/retinanet_r50_fpn_2x_coco.pdparams",
     "configs/ssd/ssd_mobilenet_v1_300_120e_voc.yml": "https://paddledet.bj.bcebos.com/models/ssd_mobilenet_v1_300_120e_voc.pdparams",
 }

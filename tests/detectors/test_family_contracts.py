@@ -48,6 +48,8 @@ NOT_REACHED = {
     "yolof": ("model.head.bbox_pred",),
     "cascade": ("model.rpn_head.rpn_feat", "model.rpn_head.rpn_rois_score"),
     "ppyolo": (),
+    "sparse": (),  # its layers beside the pooling give no maps
+    "queryinst": (),
 }
 SCORE_LAYERS = {
     "ppyoloe": "model.yolo_head.pred_cls.2",
@@ -66,6 +68,8 @@ SCORE_LAYERS = {
     "yolof": "model.head.object_pred",
     "cascade": "model.bbox_head.roi_extractor",
     "ppyolo": "model.yolo_head.yolo_output.0",
+    "sparse": "model.head.box_pooler",
+    "queryinst": "model.roi_head.bbox_roi_extractor",
 }
 # what a family's head says beside class probabilities, logits and boxes
 MORE_QUANTITIES = {
@@ -77,6 +81,7 @@ MORE_QUANTITIES = {
     "faster": {"rpn"},
     "mask": {"rpn", "mask"},
     "cascade": {"rpn"},
+    "queryinst": {"mask"},
 }
 EXTRA_TARGETS = ("objectness", "iou", "centerness", "mask", "rpn")
 RCNNS = ("faster", "mask")
@@ -110,7 +115,7 @@ def second_class(forward, kept):
 def as_printed(detector, box_xyxy, original_hw):
     """A box as this detector prints it: some clip to the image, and `yolo_box` to its last pixel."""
     height, width = original_hw
-    if hasattr(detector.model, "bbox_head") or detector.name.startswith(("TOOD", "YOLOF")):
+    if hasattr(detector.model, "bbox_head") or detector.name.startswith(("TOOD", "YOLOF", "SparseRCNN", "QueryInst")):
         return np.clip(box_xyxy, 0, [width, height, width, height])
     if hasattr(detector.model, "yolo_head") and detector.model.post_process is not None:
         return np.clip(box_xyxy, [0, 0, -np.inf, -np.inf], [np.inf, np.inf, width - 1, height - 1])
@@ -367,7 +372,9 @@ def test_feature_layers_say_which_gradients_reach(family, detector, photo):
     for path in (*reached, *NOT_REACHED[family.name]):
         assert layers[path].reached == (path in reached), path
     assert {path for path, layer in layers.items() if layer.per_roi} == {
-        path for path in layers if detector.extractor.roi_head is not None and path.startswith("model.bbox_head.")
+        path
+        for path in layers
+        if detector.extractor.roi_head is not None and path.startswith(f"model.{detector.extractor.head_name}.")
     }
     for path, _ in detector.extractor.recommended_layers:
         assert path not in layers or layers[path].reached

@@ -12,6 +12,7 @@ import pytest
 from ppdet_cam.detectors.capture import replaced_methods
 from ppdet_cam.detectors.detector import Detector, ForwardPass
 from ppdet_cam.detectors.families.base import KeptRow
+from ppdet_cam.detectors.families.sparse_rcnn import SparseExtractor
 from ppdet_cam.explaining.gradients import image_features
 from ppdet_cam.questions.targets import Target, available_kinds, parse_target
 from ppdet_cam.structures import Detection, FeatureMap, Frame, Quantity
@@ -20,7 +21,7 @@ THRESHOLD = 0.5
 BACKBONE = "model.backbone"
 
 # how far a number of each kind is moved: probabilities by this part of their slope, the others as they are
-LOGIT_STEP, PIXEL_STEP = 0.02, 0.05
+LOGIT_STEP, PIXEL_STEP = 0.02, 0.02
 
 
 def forward_of(
@@ -99,6 +100,12 @@ def score_from_backbone(detector, features, forward, kept):
     model = detector.model
     neck = getattr(model, "neck", None)
     necked = neck(features) if neck is not None else features
+    if isinstance(forward.extractor, SparseExtractor):
+        head, source = forward.extractor.head, forward.extractor.source(forward.watch, kept.row)
+        with forward.extractor.boxes_only(), forward.extractor.on_sources([source]):
+            said = head(necked, *forward.watch.inputs[head][0][1:])
+        logits = said["pred_logits"] if "pred_logits" in said else said["class_logits"]
+        return F.sigmoid(logits)[0, kept.row, kept.class_id]
     if hasattr(model, "bbox_head"):
         if hasattr(model.bbox_head, "bbox_score_list"):
             return cascade_score(model.bbox_head, necked, forward, kept)

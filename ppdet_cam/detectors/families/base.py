@@ -52,6 +52,7 @@ class Source:
         roi_xyxy: for two stages, the RoI that is pooled, in network input pixels; of a cascade, the last stage's.
         stage_rois: of a cascade, the RoI of each stage.
         mask: where its mask lies, when the mask is asked about.
+        query_rois: of queries that see one another, the RoIs of all of them in each stage, [stages, queries, 4].
         anchor: level and position of the anchor that became its proposal, when the proposal is asked about; positions
             count [h, w, anchors].
     """
@@ -61,6 +62,7 @@ class Source:
     roi_xyxy: Box | None = None
     stage_rois: tuple[Box, ...] = ()
     mask: MaskPlace | None = None
+    query_rois: np.ndarray | None = field(default=None, compare=False)
     anchor: tuple[int, int] | None = None
 
 
@@ -166,9 +168,13 @@ class Extractor(abc.ABC):
         return None
 
     @property
-    def mask_head(self) -> nn.Layer | None:
-        """The layer that sees one row per RoI and makes masks; it runs only where masks are explained."""
-        return None
+    def mask_layers(self) -> Sequence[nn.Layer]:
+        """The layers that make a mask of each RoI; they run only where masks are explained."""
+        return ()
+
+    def makes_masks(self, layer: nn.Layer) -> bool:
+        """Whether a layer is one of those, or within one."""
+        return any(layer in set(maker.sublayers(include_self=True)) for maker in self.mask_layers)
 
     @property
     def rows_are_apart(self) -> bool:

@@ -27,8 +27,8 @@ class CascadeExtractor(RCNNExtractor):
         return [self.model.bbox_head, self.model.bbox_head.roi_extractor, *rpn_layers(self.model.rpn_head)]
 
     @property
-    def mask_head(self) -> nn.Layer | None:
-        return self.model.mask_head
+    def mask_layers(self) -> Sequence[nn.Layer]:
+        return [self.model.mask_head] if self.model.with_mask else []
 
     def boxes_only(self) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which the model has no masks."""
@@ -50,8 +50,8 @@ class CascadeExtractor(RCNNExtractor):
         ]
 
     def roi_seen(self, source: Source, layer: nn.Layer, call: int) -> Box | None:
-        """Returns the RoI of the stage that the layer ran in: its own stage's, one stage after the other, the mask's."""
-        if self._makes_masks(layer):
+        """Returns the RoI of the stage that the layer ran in: its own, one stage's after the other's, the mask's."""
+        if self.makes_masks(layer):
             return super().roi_seen(source, layer, call)
         for stage, head in enumerate(self.model.bbox_head.head.head_list):
             if layer in set(head.sublayers(include_self=True)):

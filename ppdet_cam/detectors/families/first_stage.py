@@ -25,8 +25,8 @@ def rpn_layers(rpn: nn.Layer) -> list[nn.Layer]:
 def anchor_of(rpn: nn.Layer, watch: Watch, proposal: Box) -> tuple[int, int]:
     """Returns level and position, in [h, w, anchors], of the anchor that an RPN moved to a proposal.
 
-    ppdet's operator does not say it. It is the anchor whose decoded and clipped box is the proposal; of several, the one
-    that NMS within the RPN prefers, the highest score's.
+    ppdet's operator does not say it. It is the anchor whose decoded and clipped box is the proposal; of several, the
+    one that NMS within the RPN prefers, the highest score's.
 
     Args:
         rpn: the RPN head.

@@ -33,9 +33,9 @@ def pooled_level(pooling: nn.Layer, roi: Box) -> int:
 def pooled_part(pooling: nn.Layer, roi: Box) -> Box:
     """Returns the RoI, moved and enlarged as RoIAlign does.
 
-    Where it is not aligned, the RoI's corners count from the middle of the feature map's first cell instead of its edge,
-    which is half a cell further: `aligned` of paddle.vision.ops.roi_align. PaddleDetection's develop branch does so
-    whatever the config says. No RoI is smaller than a cell of the feature map.
+    Where it is not aligned, the RoI's corners count from the middle of the feature map's first cell instead of its
+    edge, which is half a cell further: `aligned` of paddle.vision.ops.roi_align. PaddleDetection's develop branch does
+    so whatever the config says. No RoI is smaller than a cell of the feature map.
     """
     if not levels_are_known(pooling):
         return roi

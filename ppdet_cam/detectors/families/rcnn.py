@@ -46,7 +46,7 @@ class RCNNExtractor(Extractor):
 
     @property
     def quantities(self) -> frozenset[Quantity]:
-        own = {Quantity.PROPOSAL} if self.mask_head is None else {Quantity.PROPOSAL, Quantity.MASK}
+        own = {Quantity.PROPOSAL, Quantity.MASK} if self.mask_layers else {Quantity.PROPOSAL}
         return super().quantities | own
 
     @property
@@ -133,15 +133,12 @@ class RCNNExtractor(Extractor):
 
     def roi_seen(self, source: Source, layer: nn.Layer, call: int) -> Box | None:
         """Returns the proposal; of a layer that makes the mask, the box that the mask lies in."""
-        return source.roi_xyxy if source.mask is None or not self._makes_masks(layer) else source.mask.box_xyxy
+        return source.roi_xyxy if source.mask is None or not self.makes_masks(layer) else source.mask.box_xyxy
 
     def pooled_xyxy(self, roi: Box, layer: nn.Layer | None = None) -> Box:
         """Returns the RoI, moved and enlarged as the RoIAlign of the layer's head does."""
-        head = self.mask_head if layer is not None and self._makes_masks(layer) else self.model.bbox_head
+        head = self.model.mask_head if layer is not None and self.makes_masks(layer) else self.model.bbox_head
         return pooled_part(head.roi_extractor, roi)
-
-    def _makes_masks(self, layer: nn.Layer) -> bool:
-        return self.mask_head is not None and layer in set(self.mask_head.sublayers(include_self=True))
 
     def a_source_per_level(self, watch: Watch) -> list[Source]:
         """Returns, for each feature map that RoIs are pooled from, a RoI of the size that is pooled from it."""
@@ -153,12 +150,12 @@ class RCNNExtractor(Extractor):
         return [Source(position, 0, (0.0, 0.0, side, side)) for position, side in enumerate(sides)]
 
     def grid_hw(self, watch: Watch, source: Source) -> tuple[int, int]:
-        """Returns the size of the feature map that the RoI is pooled from, or the mask's RoI, or that has the anchor."""
+        """Returns the size of the feature map that has the RoI; of a mask or anchor asked about, of theirs."""
         features, level = watch.inputs[self.model.bbox_head][0][0], source.level
         if source.anchor is not None:
             features, level = watch.outputs[self.model.rpn_head.rpn_rois_score], source.anchor[0]
         elif source.mask is not None and source.mask.box_xyxy is not None:
-            level = pooled_level(self.mask_head.roi_extractor, source.mask.box_xyxy)
+            level = pooled_level(self.model.mask_head.roi_extractor, source.mask.box_xyxy)
         _, _, height, width = features[level].shape
         return height, width
 
@@ -197,7 +194,7 @@ class RCNNExtractor(Extractor):
         return {}
 
     def _mask_logits(self, features: Sequence[paddle.Tensor], sources: Sequence[Source]) -> paddle.Tensor:
-        return roi_mask_logits(self.mask_head, features, sources, getattr(self.model.bbox_head, "head", None))
+        return roi_mask_logits(self.model.mask_head, features, sources, getattr(self.model.bbox_head, "head", None))
 
     def _features(self, watch: Watch, sources: Sequence[Source], wanted: Quantity, image: int) -> list[paddle.Tensor]:
         """Returns one image's feature maps; for a single source, without the graph of those that it is not pooled from.
@@ -209,7 +206,7 @@ class RCNNExtractor(Extractor):
             return features
         used = self._levels_used(sources[0])
         if wanted is Quantity.MASK and sources[0].mask is not None and sources[0].mask.box_xyxy is not None:
-            used |= {pooled_level(self.mask_head.roi_extractor, sources[0].mask.box_xyxy)}
+            used |= {pooled_level(self.model.mask_head.roi_extractor, sources[0].mask.box_xyxy)}
         return [feature if level in used else feature.detach() for level, feature in enumerate(features)]
 
     def _levels_used(self, source: Source) -> set[int]:
@@ -238,8 +235,8 @@ class MaskRCNNExtractor(RCNNExtractor):
     """
 
     @property
-    def mask_head(self) -> nn.Layer:
-        return self.model.mask_head
+    def mask_layers(self) -> Sequence[nn.Layer]:
+        return [self.model.mask_head]
 
     def boxes_only(self) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which the model runs as the Faster R-CNN that it contains."""
