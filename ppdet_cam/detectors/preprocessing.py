@@ -16,7 +16,6 @@ from ppdet_cam.detectors.workspace import Sample, first_line
 from ppdet_cam.errors import ImageError
 from ppdet_cam.structures import Frame, ImageGeometry
 
-
 # What every network is given, and what some are, where an operation of the reader adds it.
 ALWAYS = ("image", "im_shape", "scale_factor", "im_id")
 WHERE_ADDED = ("img_whwh", "scale_factor_whwh", "ori_shape")
