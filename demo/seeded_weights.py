@@ -67,6 +67,12 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
         return
     _standardise(detector, frame, [layer for layer in box_layers if layer not in class_layers], spread=BOX_SPREAD)
     logits = _standardise(detector, frame, class_layers, spread=SOFTMAX_SPREAD if softmax else SIGMOID_SPREAD)
+    if hasattr(detector.model, "solov2_head"):  # a product with how sure the mask's pixels are
+        head = detector.model.solov2_head
+        _standardise(detector, frame, [head.solo_kernel], spread=BOX_SPREAD)
+        _standardise(detector, frame, [head.solo_cate], spread=SOFTMAX_SPREAD)  # or far too many would be candidates
+        _lift(detector, frame, [(head.solo_cate, slice(None))], boxes=boxes)
+        return
     if hasattr(getattr(detector.model, "bbox_head", None), "bbox_score_list"):  # a mean over several softmaxes
         _lift(detector, frame, [(layer, slice(None, -1)) for layer in class_layers], boxes=boxes)
         return
@@ -121,6 +127,8 @@ def _outputs(layer: nn.Layer) -> int:
 def _last_layers(detector: Detector) -> tuple[list[nn.Layer], list[nn.Layer], bool]:
     """Returns (layers that give class logits, layers that give box offsets, whether scores are a softmax)."""
     model = detector.model
+    if hasattr(model, "solov2_head"):
+        return [model.solov2_head.solo_cate], [], False
     if hasattr(model, "roi_head"):  # QueryInst
         stages = model.roi_head.bbox_heads
         return [stages[-1].fc_cls], [stage.fc_reg for stage in stages], False

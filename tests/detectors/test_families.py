@@ -21,6 +21,8 @@ from ppdet_cam import Explainer
 from ppdet_cam.detectors.capture import capturing, watching
 from ppdet_cam.detectors.families import families
 from ppdet_cam.detectors.families.base import Source
+from ppdet_cam.detectors.families.solov2 import SOLOv2Extractor
+from ppdet_cam.detectors.families.sparse_rcnn import SparseExtractor
 from ppdet_cam.errors import ScoreMismatchError
 from ppdet_cam.explaining.gradients import roi_features
 from ppdet_cam.explaining.projection import box_on_original
@@ -121,16 +123,19 @@ def test_first_frozen_stage_takes_part(detector_of, photo):
     assert any(first.gradients is not None and first.gradients.any() for first in firsts)
 
 
+CHANGED_BY_ANY_RUN = ("inputs", "refined_rois", "seg_pred", "cate_pred_list", "kernel_pred_list", "_built")
+
+
 def snapshot(detector):
     """Everything about a model that explaining could change, but for what any plain run changes as well.
 
-    That is ppdet's `inputs` and a cascade's `refined_rois`, and paddle's own note `_built` that a layer has run
-    (paddle 2.6 makes it with hooks only).
+    That is ppdet's `inputs`, a cascade's `refined_rois`, what SOLOv2's heads gave, and paddle's own note `_built` that
+    a layer has run (paddle 2.6 makes it with hooks only).
     """
     model = detector.model
     layers = [model, *model.sublayers()]
     attributes = [
-        {name: id(value) for name, value in layer.__dict__.items() if name not in ("inputs", "refined_rois", "_built")}
+        {name: id(value) for name, value in layer.__dict__.items() if name not in CHANGED_BY_ANY_RUN}
         for layer in layers
     ]
     hooks = [(len(layer._forward_pre_hooks), len(layer._forward_post_hooks)) for layer in layers]
@@ -140,8 +145,12 @@ def snapshot(detector):
 
 def last_object(detector):
     """What runs the last step: identity and settings of the NMS, or of ppdet's post-processing where there is none."""
-    name = getattr(detector.extractor, "post_process_name", None)
-    last = detector.extractor.nms_owner.nms if name is None else getattr(detector.model, name)
+    if isinstance(detector.extractor, SparseExtractor):
+        last = getattr(detector.model, detector.extractor.post_process_name)
+    elif isinstance(detector.extractor, SOLOv2Extractor):
+        last = detector.model.solov2_head.mask_nms
+    else:
+        last = detector.extractor.nms_owner.nms
     return id(last), dict(vars(last)), type(last)
 
 
@@ -160,7 +169,7 @@ def test_model_is_left_as_it_was_when_the_forward_raises(detector, photo, monkey
     before = snapshot(detector)
     _, _, last = last_object(detector)
 
-    def fail(*_):
+    def fail(*_, **__):
         raise KeyboardInterrupt("planted")
 
     monkeypatch.setattr(last, "__call__", fail)

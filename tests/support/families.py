@@ -127,6 +127,20 @@ FAMILIES = {
             _RCNN_LAYERS,
         ),
         Family(
+            "solov2",
+            "configs/solov2/solov2_r50_fpn_1x_coco.yml",
+            (
+                *_SMALL_FPN,
+                "SOLOv2Head.in_channels=32",
+                "SOLOv2Head.seg_feat_channels=32",
+                "SOLOv2Head.stacked_convs=1",
+                "SOLOv2Head.kernel_out_channels=32",
+                "SOLOv2Head.num_grids=[12, 10, 8, 6, 4]",
+                "SOLOv2MaskHead={in_channels: 32, mid_channels: 32, out_channels: 32}",
+            ),
+            ("model.backbone", "model.neck", "model.mask_head"),
+        ),
+        Family(
             "sparse",
             "configs/sparse_rcnn/sparse_rcnn_r50_fpn_3x_pro100_coco.yml",
             (

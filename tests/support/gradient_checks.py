@@ -12,6 +12,7 @@ import pytest
 from ppdet_cam.detectors.capture import replaced_methods
 from ppdet_cam.detectors.detector import Detector, ForwardPass
 from ppdet_cam.detectors.families.base import KeptRow
+from ppdet_cam.detectors.families.solov2 import SOLOv2Extractor
 from ppdet_cam.detectors.families.sparse_rcnn import SparseExtractor
 from ppdet_cam.explaining.gradients import image_features
 from ppdet_cam.questions.targets import Target, available_kinds, parse_target
@@ -100,6 +101,8 @@ def score_from_backbone(detector, features, forward, kept):
     model = detector.model
     neck = getattr(model, "neck", None)
     necked = neck(features) if neck is not None else features
+    if isinstance(forward.extractor, SOLOv2Extractor):
+        return solov2_score(model, necked, forward, kept)
     if isinstance(forward.extractor, SparseExtractor):
         head, source = forward.extractor.head, forward.extractor.source(forward.watch, kept.row)
         with forward.extractor.boxes_only(), forward.extractor.on_sources([source]):
@@ -133,6 +136,18 @@ def score_from_backbone(detector, features, forward, kept):
     # the anchors need an image's size only; the scores come from the features
     (_, logits), _ = head(necked, paddle.zeros([1, 3, *forward.geometry.padded_hw]))
     return F.softmax(paddle.concat(logits, axis=1))[0, kept.row, kept.class_id]
+
+
+def solov2_score(model, necked, forward, kept):
+    """SOLOv2's score before NMS out of what its two heads give, over the pixels that the mask has as it is."""
+    source = forward.extractor.source(forward.watch, kept.row)
+    features, (classes, kernels) = model.mask_head(necked), model.solov2_head(necked)
+    side = int(kernels[source.level].shape[-1])
+    row, column = divmod(source.position, side)
+    kernel = kernels[source.level][0, :, row, column]
+    probabilities = F.sigmoid((features[0] * kernel.reshape([-1, 1, 1])).sum(axis=0)).flatten()
+    own_class = classes[source.level][0, row, column, kept.class_id]
+    return own_class * probabilities.gather(paddle.to_tensor(source.mask.pixels)).mean()
 
 
 def cascade_score(head, necked, forward, kept):

@@ -10,6 +10,7 @@ from ppdet_cam.detectors.families import (  # noqa: F401  (imported to be regist
     ppyoloe,
     rcnn,
     retinanet,
+    solov2,
     sparse_rcnn,
     ssd,
     tood,
