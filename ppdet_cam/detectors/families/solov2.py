@@ -1,4 +1,4 @@
-"""SOLOv2: a mask per cell of square grids, scored by its class and by how sure its pixels are; the mask's box is its."""
+"""SOLOv2: a mask per cell of square grids, scored by class and by how sure its pixels are; its box is the mask's."""
 
 from __future__ import annotations
 
