@@ -67,6 +67,9 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
         return
     _standardise(detector, frame, [layer for layer in box_layers if layer not in class_layers], spread=BOX_SPREAD)
     logits = _standardise(detector, frame, class_layers, spread=SOFTMAX_SPREAD if softmax else SIGMOID_SPREAD)
+    if hasattr(getattr(detector.model, "yolo_head", None), "pred_ins"):  # PP-YOLOE-Ins: a mask is a sum of products
+        head = detector.model.yolo_head
+        _standardise(detector, frame, [*head.pred_ins, head.proto.conv3.bn], spread=SIGMOID_SPREAD)
     if hasattr(detector.model, "solov2_head"):  # a product with how sure the mask's pixels are
         head = detector.model.solov2_head
         _standardise(detector, frame, [head.solo_kernel], spread=BOX_SPREAD)

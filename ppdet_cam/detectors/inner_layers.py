@@ -49,7 +49,8 @@ def feature_layers(detector: Detector, frame: Frame) -> list[FeatureLayer]:
     forward = detector.forward(frame, whole_image)
     extractor = detector.extractor
     sources = extractor.a_source_per_level(forward.watch)
-    masked = extractor.located(forward.watch, sources[0], 0, wanted=Quantity.MASK) if extractor.mask_layers else None
+    has_masks = Quantity.MASK in extractor.quantities
+    masked = extractor.located(forward.watch, sources[0], 0, wanted=Quantity.MASK) if has_masks else None
     with paddle.enable_grad(), capturing(per_roi) as roi_capture:
         again = extractor.second_stage(forward.watch)
         scores = [extractor.outputs(again, [source]).probabilities.sum() for source in sources]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import numpy as np
 import paddle
@@ -37,10 +38,11 @@ def explained(detector, photo, layers):
 
 
 def test_registered_architectures_are_tested(detector_of):
-    """Every registered extractor is exercised by one of the families here."""
-    from support.families import FAMILIES
+    """Every registered extractor whose head this ppdet has is exercised by one of the families here."""
+    from support.families import FAMILIES, MISSING
 
-    registered = {families.get(name) for name in families.names()}
+    names = [name for name in families.names() if not any(f"({head})" in name for head in MISSING)]
+    registered = {families.get(name) for name in names}
     assert {type(detector_of(name).extractor) for name in FAMILIES} == registered
 
 
@@ -48,7 +50,8 @@ def test_registered_architectures_are_tested(detector_of):
 def test_detections_equal_plain_inference(detector, photo):
     """With layers captured and gradients recorded, every row is bit for bit what ppdet's plain inference gives."""
     inputs, _ = detector.reader.prepare(photo)
-    with paddle.no_grad():
+    with paddle.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PP-YOLOE-Ins copies its masks in a way that paddle warns about
         plain = detector.extractor.output_rows(detector.model(inputs))
     forward, _, _ = forward_of(detector, photo)
     assert len(forward.detections) == len(plain)

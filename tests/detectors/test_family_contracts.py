@@ -49,6 +49,7 @@ NOT_REACHED = {
     "yolof": ("model.head.bbox_pred",),
     "cascade": ("model.rpn_head.rpn_feat", "model.rpn_head.rpn_rois_score"),
     "ppyolo": (),
+    "ppyoloe_ins": ("model.yolo_head.stem_reg.0", "model.yolo_head.pred_reg.0"),
     "solov2": (),  # the score depends on the mask too
     "sparse": (),  # its layers beside the pooling give no maps
     "queryinst": (),
@@ -70,6 +71,7 @@ SCORE_LAYERS = {
     "yolof": "model.head.object_pred",
     "cascade": "model.bbox_head.roi_extractor",
     "ppyolo": "model.yolo_head.yolo_output.0",
+    "ppyoloe_ins": "model.yolo_head.pred_cls.2",
     "solov2": "model.solov2_head.bbox_head.solo_cate",
     "sparse": "model.head.box_pooler",
     "queryinst": "model.roi_head.bbox_roi_extractor",
@@ -86,6 +88,7 @@ MORE_QUANTITIES = {
     "cascade": {"rpn"},
     "queryinst": {"mask"},
     "solov2": {"mask"},
+    "ppyoloe_ins": {"mask"},
 }
 EXTRA_TARGETS = ("objectness", "iou", "centerness", "mask", "rpn")
 RCNNS = ("faster", "mask")

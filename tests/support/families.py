@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ppdet.modeling import heads
+
+from ppdet_cam.detectors.compat import PPDET
+
 NORMALIZE = "{NormalizeImage: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], is_scale: True}}"
 
 
@@ -178,3 +182,15 @@ FAMILIES = {
         Family("yolov3", "configs/demo/ppyolo_tiny.yml", (), ("model.backbone", "model.neck")),
     )
 }
+
+# Heads that paddledet 2.6.0 has not: their families are tested with a checkout that has them, and its own configs.
+NEWER = {
+    "PPYOLOEInsHead": Family(
+        "ppyoloe_ins",
+        str(PPDET.folder / "configs/ppyoloe_seg/ppyoloe_seg_s_80e_coco.yml"),
+        ("width_mult=0.25", "eval_size=[128, 128]", _reader(128, 128, keep_ratio=False)),
+        ("model.backbone", "model.neck"),
+    ),
+}
+MISSING = frozenset(head for head in NEWER if not hasattr(heads, head))
+FAMILIES |= {family.name: family for head, family in NEWER.items() if head not in MISSING}

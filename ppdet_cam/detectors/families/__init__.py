@@ -8,6 +8,7 @@ from ppdet_cam.detectors.families import (  # noqa: F401  (imported to be regist
     fcos,
     gfl,
     ppyoloe,
+    ppyoloe_ins,
     rcnn,
     retinanet,
     solov2,
