@@ -390,7 +390,8 @@ def test_feature_layers_say_which_gradients_reach(family, detector, photo):
     assert {path for path, layer in layers.items() if layer.per_roi} == {
         path
         for path in layers
-        if detector.extractor.roi_head is not None and path.startswith(f"model.{detector.extractor.head_name}.")
+        if detector.extractor.roi_head is not None
+        and (path.startswith(f"model.{detector.extractor.head_name}.") or path.startswith("model.mask_head."))
     }
     for path, _ in detector.extractor.recommended_layers:
         assert path not in layers or layers[path].reached
