@@ -23,7 +23,7 @@ from ppdet_cam.detectors.building import build_detector  # noqa: E402
 from ppdet_cam.detectors.detector import Detector  # noqa: E402  (needs the path above)
 from ppdet_cam.images.reading import read_image  # noqa: E402
 from ppdet_cam.places import find_file  # noqa: E402
-from ppdet_cam.structures import Frame, KeepKind, Quantity  # noqa: E402
+from ppdet_cam.structures import Contest, Frame, Quantity  # noqa: E402
 
 import paddle  # isort: skip  # noqa: E402  (after ppdet_cam, which loads what paddle needs loaded before it)
 from paddle import nn  # noqa: E402
@@ -43,6 +43,8 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     """
     random = np.random.default_rng(seed)
     _fill(detector.model, random)
+    if not hasattr(detector.model, "detr_head"):
+        _fill_queries(detector.model, random)
     if hasattr(detector.model, "yolo_head") and detector.model.post_process is not None:
         _seed_anchor_yolo(detector, frame, boxes=boxes)
         return
@@ -58,8 +60,8 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
         _standardise(detector, frame, class_layers, spread=QUERY_SOFTMAX_SPREAD if softmax else SIGMOID_SPREAD)
         _lift(detector, frame, [(layer, slice(len(detector.class_names))) for layer in class_layers], boxes=boxes)
         return
-    if hasattr(detector.model, "rpn_head"):  # proposals first: the second stage sees what they pick
-        rpn = detector.model.rpn_head
+    rpn = getattr(detector.model, "rpn_head", None)
+    if hasattr(rpn, "rpn_rois_delta"):  # proposals first: the second stage sees what they pick
         _standardise(detector, frame, [rpn.rpn_rois_delta], spread=BOX_SPREAD)
     if factors:
         _standardise(detector, frame, [*class_layers, *factors], spread=SIGMOID_SPREAD)
@@ -75,6 +77,15 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     for layer, cells in _distances(detector.model):
         layer.bias.set_value(layer.bias.numpy() + np.float32(cells))
     logits = _standardise(detector, frame, class_layers, spread=SOFTMAX_SPREAD if softmax else SIGMOID_SPREAD)
+    if hasattr(getattr(detector.model, "yolo_head", None), "pred_ins"):  # PP-YOLOE-Ins: a mask is a sum of products
+        head = detector.model.yolo_head
+        _standardise(detector, frame, [*head.pred_ins, head.proto.conv3.bn], spread=SIGMOID_SPREAD)
+    if hasattr(detector.model, "solov2_head"):  # a product with how sure the mask's pixels are
+        head = detector.model.solov2_head
+        _standardise(detector, frame, [head.solo_kernel], spread=BOX_SPREAD)
+        _standardise(detector, frame, [head.solo_cate], spread=SOFTMAX_SPREAD)  # or far too many would be candidates
+        _lift(detector, frame, [(head.solo_cate, slice(None))], boxes=boxes)
+        return
     if hasattr(getattr(detector.model, "bbox_head", None), "bbox_score_list"):  # a mean over several softmaxes
         _lift(detector, frame, [(layer, slice(None, -1)) for layer in class_layers], boxes=boxes)
         return
@@ -84,7 +95,7 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     classes = len(detector.class_names)  # one layer may give logits, and the boxes behind them
     own = slice(0, classes) if box_layers == class_layers else slice(None)
     highest = np.sort(np.concatenate([values[:, own].ravel() for values in logits]))[::-1]
-    if detector.extractor.keep_rule.kind is KeepKind.PEAKS:  # of which there are fewer than cells
+    if detector.extractor.keep_rule.contest is Contest.PEAKS:  # of which there are fewer than cells
         scores = detector.predict(frame)[:, 1]
         highest = np.sort(np.log(scores / np.maximum(1 - scores, 1e-6) + 1e-9))[::-1]
     for layer in class_layers:
@@ -109,6 +120,18 @@ def _fill(model: nn.Layer, random: np.random.Generator) -> None:
             joint.set_value(random.normal(0, joint.shape[0] ** -0.5, joint.shape).astype(np.float32))
 
 
+def _fill_queries(model: nn.Layer, random: np.random.Generator) -> None:
+    """Seeds what queries are made of, and puts learned proposals all over the image: as built all are the image."""
+    queries = [layer for _, layer in model.named_sublayers() if isinstance(layer, nn.Embedding)]
+    for layer in queries:
+        count, numbers = layer.weight.shape
+        places = np.concatenate([random.uniform(0.2, 0.8, (count, 2)), random.uniform(0.2, 0.6, (count, 2))], axis=1)
+        layer.weight.set_value((places if numbers == 4 else random.normal(0, 1, (count, numbers))).astype(np.float32))
+    for name, value in model.named_parameters() if queries else ():
+        if name.endswith("in_proj_weight"):
+            value.set_value(random.normal(0, value.shape[0] ** -0.5, value.shape).astype(np.float32))
+
+
 def _let_stages_agree(model: nn.Layer) -> None:
     """Makes a cascade's later stages much like its first: the score is their mean, low where they differ."""
     head = getattr(model, "bbox_head", None)
@@ -129,6 +152,14 @@ def _last_layers(detector: Detector) -> tuple[list[nn.Layer], list[nn.Layer], bo
     model = detector.model
     if hasattr(model, "detr_head"):
         return (*_query_layers(model), not model.post_process.use_focal_loss)
+    if hasattr(model, "solov2_head"):
+        return [model.solov2_head.solo_cate], [], False
+    if hasattr(model, "roi_head"):  # QueryInst
+        stages = model.roi_head.bbox_heads
+        return [stages[-1].fc_cls], [stage.fc_reg for stage in stages], False
+    if hasattr(getattr(model, "head", None), "head_series"):  # Sparse R-CNN
+        stages = model.head.head_series
+        return [stages[-1].class_logits], [stage.bboxes_delta for stage in stages], False
     if hasattr(model, "bbox_head"):
         head = model.bbox_head
         if hasattr(head, "bbox_score_list"):

@@ -83,6 +83,8 @@ class Quantity(enum.Enum):
     OBJECTNESS = "objectness"
     QUALITY = "quality (IoU)"
     CENTERNESS = "centre-ness"
+    MASK = "mask"
+    PROPOSAL = "first stage"
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ class HeadOutputs:
         objectness: [K], 0 to 1; None where the head has none.
         quality: [K], the predicted IoU with the object, 0 to 1; None where the head has none.
         centerness: [K], how close the candidate lies to its object's middle, 0 to 1; None where the head has none.
+        mask: [K], mean logit of the pixels that the candidate's mask covers on the image as it is; None where not asked
+            for.
+        proposal: [K], the first stage's logit that there is an object, at the anchor that became the candidate's
+            proposal; None where not asked for.
     """
 
     probabilities: np.ndarray
@@ -104,6 +110,8 @@ class HeadOutputs:
     objectness: np.ndarray | None = None
     quality: np.ndarray | None = None
     centerness: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    proposal: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

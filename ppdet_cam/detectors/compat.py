@@ -116,6 +116,7 @@ COUNTING = (
     "ppdet.modeling.post_process",
     "ppdet.modeling.heads.cascade_head",
     "ppdet.modeling.heads.tood_head",
+    "ppdet.modeling.layers",
 )
 TRANSFORMERS = (
     "ppdet.modeling.transformers.deformable_transformer",
@@ -146,11 +147,11 @@ def expand_to_scalars(x: paddle.Tensor, shape: object, name: str | None = None) 
 
 
 def _repair_scalars() -> None:
-    """Every R-CNN and TOOD: what paddle and numpy take for a number has changed twice.
+    """Every R-CNN, TOOD and SOLOv2: what paddle and numpy take for a number has changed twice.
 
     Error: ValueError: (InvalidArgument) The axis is expected to be in range of [0, 0), but got 0
-    Where: `RPNHead._gen_proposal`, `BBoxPostProcess.get_pred`, `CascadeHead._get_rois_from_boxes` and
-    `TOODHead._reg_grid_sample` hand 0-D tensors to `paddle.concat`.
+    Where: `RPNHead._gen_proposal`, `BBoxPostProcess.get_pred`, `CascadeHead._get_rois_from_boxes`,
+    `TOODHead._reg_grid_sample` and `MaskMatrixNMS` hand 0-D tensors to `paddle.concat`.
     Versions: paddle >= 2.5, where indexing and `paddle.shape(x)[0]` give them; ppdet 2.6.0 to develop.
 
     Error: TypeError: only 0-dimensional arrays can be converted to Python scalars
@@ -209,6 +210,32 @@ def _repair_deformable_attention() -> None:
         return own(self, query, reference_points, value, shapes, *rest)
 
     cls.forward = forward
+
+
+def cast_to_vector(x: paddle.Tensor, dtype: str) -> paddle.Tensor:
+    """Returns `paddle.cast`; of a 0-D tensor, as one element in a vector."""
+    return paddle.cast(x.reshape([1]) if x.ndim == 0 else x, dtype)
+
+
+def _as_float(make: Callable[..., paddle.Tensor]) -> Callable[..., paddle.Tensor]:
+    """Returns a maker of tensors that makes floats where int32 is asked for."""
+    return lambda *given, dtype, **named: make(*given, dtype="float32" if dtype == "int32" else dtype, **named)
+
+
+def _repair_solov2() -> None:
+    """SOLOv2's choice of masks, and the matrix NMS among them.
+
+    Error: IndexError: (OutOfRange) The starting index 0 of slice is out of bounds in tensor 0-th axis
+    Error: ValueError: (InvalidArgument) The axis is expected to be in range of [0, 0), but got 0
+    Where: `SOLOv2Head.get_seg_single`, `paddle.cast(im_shape[0], 'int32')[0]` and casts that are concatenated.
+    Versions: paddle >= 2.5, where indexing gives 0-D tensors; ppdet 2.6.0.
+
+    Error: TypeError: (InvalidType) Type promotion only support ... x: float32, y: int32
+    Where: `SOLOv2Head.get_seg_single`, `sum_masks > strides`.
+    Versions: paddle >= 3.0; ppdet 2.6.0 and 2.7.0.
+    """
+    repaired = PaddleSeenByModule(cast=cast_to_vector, full=_as_float(paddle.full), zeros=_as_float(paddle.zeros))
+    _module("ppdet.modeling.heads.solov2_head").paddle = repaired  # type: ignore[attr-defined]
 
 
 def _repair_auxiliary_head() -> None:
@@ -292,6 +319,7 @@ def apply_repairs() -> None:
     _import_ppdet()
     _repair_scalars()
     _repair_deformable_attention()
+    _repair_solov2()
     _repair_auxiliary_head()
     _repair_peak_counts()
     _repair_download_without_timeout()

@@ -119,8 +119,9 @@ class Detector:
         Raises:
             LayerError: a path names no layer.
         """
-        head = self.extractor.roi_head
-        second_stage = set() if head is None else set(head.sublayers(include_self=True))
+        own = self.extractor.roi_head
+        heads = [*([] if own is None else [own]), *self.extractor.mask_layers]
+        second_stage = {layer for head in heads for layer in head.sublayers(include_self=True)}
         found = {path: resolve_layer(self.model, path) for path in paths}
         roi = {path: layer for path, layer in found.items() if layer in second_stage}
         return {path: layer for path, layer in found.items() if path not in roi}, roi
@@ -154,7 +155,8 @@ class Detector:
             if self.device == "cpu":
                 stack.enter_context(windowed_gradients(self.model))
             stack.enter_context(self.extractor.whole_graph())
-            stack.enter_context(without_graph(self.extractor.graph_free))
+            explained = self.extractor.explained_layers(wanted)
+            stack.enter_context(without_graph([la for la in self.extractor.graph_free if la not in explained]))
             stack.enter_context(without_graph([] if wanted is Quantity.BOXES else self.extractor.box_branch))
             capture = stack.enter_context(capturing(dict(layers), self._grids(inputs)))
             looks = stack.enter_context(attending(attention or {}, self._grids(inputs)))

@@ -13,7 +13,7 @@ from ppdet_cam.detectors.capture import ROOT, Output, capturing, feature_maps, r
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.workspace import first_line
 from ppdet_cam.errors import LayerError
-from ppdet_cam.structures import Frame
+from ppdet_cam.structures import Frame, Quantity
 
 BACKBONE = f"{ROOT}.backbone"
 
@@ -28,7 +28,7 @@ class FeatureLayer:
         shapes: [N, C, h, w] of each feature map that it gives.
         padded_hw: size of the network input that they were seen with.
         per_roi: whether it sees one row per RoI.
-        reached: whether gradients of the class scores reach it.
+        reached: whether gradients of the class scores, or of masks, reach it.
     """
 
     path: str
@@ -47,9 +47,16 @@ def feature_layers(detector: Detector, frame: Frame) -> list[FeatureLayer]:
     named = {f"{ROOT}.{name}": layer for name, layer in detector.model.named_sublayers()}
     whole_image, per_roi = detector.layers(list(named))
     forward = detector.forward(frame, whole_image)
+    extractor = detector.extractor
+    sources = extractor.a_source_per_level(forward.watch)
+    has_masks = Quantity.MASK in extractor.quantities
+    masked = extractor.located(forward.watch, sources[0], 0, wanted=Quantity.MASK) if has_masks else None
     with paddle.enable_grad(), capturing(per_roi) as roi_capture:
-        sources = detector.extractor.a_source_per_level(forward.watch)
-        scores = [detector.extractor.outputs(forward.watch, [source]).probabilities.sum() for source in sources]
+        again = extractor.second_stage(forward.watch)
+        scores = [extractor.outputs(again, [source]).probabilities.sum() for source in sources]
+        if masked is not None:
+            mask = extractor.outputs(again, [masked], wanted=Quantity.MASK).mask
+            scores.append(mask.sum())  # type: ignore[union-attr]
     captured = {**forward.capture.tensors, **roi_capture.tensors}
     reached = _reached(scores, captured)
     return [

@@ -16,8 +16,10 @@ from ppdet_cam.detectors.workspace import Sample, first_line
 from ppdet_cam.errors import ImageError
 from ppdet_cam.structures import Frame, ImageGeometry
 
+# What every network is given, and what some are, where an operation of the reader adds it.
+ALWAYS = ("image", "im_shape", "scale_factor", "im_id")
 # pad_mask: for transformers, 1 where the image lies
-NETWORK_INPUTS = ("image", "im_shape", "scale_factor", "im_id", "pad_mask")
+WHERE_ADDED = ("img_whwh", "scale_factor_whwh", "ori_shape", "pad_mask")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Preprocessing:
                 f"{type(running).__name__} of TestReader fails on {frame.path or 'the image'} ({height} x {width} "
                 f"pixels): {first_line(error)}. Check its arguments in the config, and whether they suit the image"
             ) from error
-        names = [name for name in NETWORK_INPUTS if name in sample]
+        names = [*ALWAYS, *(name for name in WHERE_ADDED if name in sample)]
         inputs = {name: paddle.to_tensor(np.asarray(sample[name])[None]) for name in names}
         return inputs, geometry_of(frame.original_hw, inputs["image"].shape, np.asarray(sample["scale_factor"]), placed)
 

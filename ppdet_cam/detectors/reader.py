@@ -19,6 +19,7 @@ PLACE_KEEPING = {
     "PadBatch": "pads right and bottom",
     "PadMaskBatch": "pads right and bottom",
     "Pad": "pads right and bottom (offset_mode -1)",
+    "Gt2SparseTarget": "notes sizes only",
 }
 # Those after which it lies elsewhere, by a scale and an offset that are known.
 PLACE_MOVING = {

@@ -22,7 +22,7 @@ from ppdet_cam.methods import Method, Needs, methods
 from ppdet_cam.questions.question import DEFAULT_LAYER, Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
 from ppdet_cam.registry import closest
-from ppdet_cam.structures import Explanation, FeatureKind, FeatureMap, Frame, LevelShare, MapStatus
+from ppdet_cam.structures import Explanation, FeatureKind, FeatureMap, Frame, LevelShare, MapStatus, Quantity
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,12 @@ def asked_of(detector: Detector, question: Question) -> Asked:
     target = parse_target(
         question.target, detector.class_names, known=detector.extractor.quantities, detector=detector.name
     )
+    for path, layer in (*detector.layers(list(image_layers))[0].items(), *detector.layers(list(roi_layers))[1].items()):
+        if target.quantity is not Quantity.MASK and detector.extractor.makes_masks(layer):
+            raise LayerError(
+                f"layer {path!r} makes masks only, and target {target.name!r} does not depend on it. "
+                "Ask with --target mask, or name another layer: --list_layers"
+            )
     if method.needs is Needs.MASKS and target.name != DEFAULT_TARGET:
         raise ConfigError(
             f"--method {question.method} sees the detector as a black box and explains box and class together, "

@@ -34,7 +34,7 @@ def image_features(
     """
     places = [(path, level) for path, levels in layers.items() for level in levels]
     tensors = [forward.capture.feature_maps(path)[level] for path, level in places]
-    source = forward.extractor.source_of(forward.watch, kept)
+    source = forward.extractor.source_of(forward.watch, kept, wanted=target.quantity)
     numbers = _numbers(forward, kept, source, target)
     own = own_levels(
         {path: [tuple(tensor.shape[2:]) for tensor in forward.capture.feature_maps(path)] for path in layers},
@@ -67,7 +67,7 @@ def roi_features(
 ) -> Iterator[list[list[FeatureMap]]]:
     """Yields, box by box, for each part of the target, the feature maps of the box's own RoI.
 
-    One backward per part for all boxes together.
+    One backward per part for all boxes together; where RoIs see one another, one for each box.
 
     Args:
         forward: the image's forward pass.
@@ -80,16 +80,23 @@ def roi_features(
         LayerError: a layer did not run or gave no feature map.
         ScoreMismatchError: a score with a graph is not the printed one.
     """
-    sources = [forward.extractor.source_of(forward.watch, box) for box in kept]
+    extractor = forward.extractor
+    sources = [extractor.source_of(forward.watch, box, wanted=target.quantity) for box in kept]
     with paddle.enable_grad(), capturing(dict(layers)) as capture:
-        outputs = forward.extractor.outputs(forward.watch, sources, wanted=target.quantity)
-        numbers = [sum(part(outputs, row, box.class_id) for row, box in enumerate(kept)) for part in target.parts]
+        outputs = extractor.outputs(extractor.second_stage(forward.watch), sources, wanted=target.quantity)
     _check_printed(outputs, kept)
     places = [(path, level) for path in layers for level in capture.chosen(path, levels[path])]
     tensors = [capture.feature_maps(path)[level] for path, level in places]
-    gradients = [_gradients(number, tensors) for number in numbers]
-    for row, source in enumerate(sources):
-        seen = [forward.extractor.roi_seen(source, layers[path], level) for path, level in places]
+
+    def gradients_of(boxes: Sequence[int]) -> list[list[np.ndarray | None]]:
+        with paddle.enable_grad():
+            numbers = [sum(part(outputs, box, kept[box].class_id) for box in boxes) for part in target.parts]
+        return [_gradients(number, tensors) for number in numbers]
+
+    together = gradients_of(range(len(kept))) if extractor.rows_are_apart else None
+    for box, source in enumerate(sources):
+        rows = [extractor.roi_row(source, layers[path], box) for path, _ in places]
+        seen = [extractor.roi_seen(source, layers[path], level) for path, level in places]
         yield [
             [
                 FeatureMap(
@@ -99,11 +106,11 @@ def roi_features(
                     capture.array(path, level)[row],
                     None if gradient is None else gradient[row],
                     roi_xyxy=roi,
-                    pooled_xyxy=None if roi is None else forward.extractor.pooled_xyxy(roi),
+                    pooled_xyxy=None if roi is None else extractor.pooled_xyxy(roi, layers[path]),
                 )
-                for (path, level), gradient, roi in zip(places, of_part, seen)
+                for (path, level), gradient, row, roi in zip(places, of_part, rows, seen)
             ]
-            for of_part in gradients
+            for of_part in together or gradients_of([box])
         ]
 
 

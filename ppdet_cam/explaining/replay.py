@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -38,10 +39,10 @@ class Replay:
     wanted: Quantity
     batch: int
 
-    @property
+    @functools.cached_property
     def source(self) -> Source:
-        """The box's place in the head."""
-        return self.forward.extractor.source_of(self.forward.watch, self.kept)
+        """The box's place in the head, on the image as it is."""
+        return self.forward.extractor.source_of(self.forward.watch, self.kept, wanted=self.wanted)
 
     def score(self) -> float:
         """Returns the number for the image as it is."""
@@ -95,7 +96,7 @@ class Replay:
         layer = self.detector.layers([feature.layer])[1][feature.layer]
         with paddle.no_grad():
             with capturing({feature.layer: layer}) as capture:
-                extractor.outputs(watch, [self.source], wanted=self.wanted)
+                extractor.outputs(extractor.second_stage(watch), [self.source], wanted=self.wanted)
             output = capture.substituted(feature.layer, feature.level, altered)
             with replaced_methods(layer, forward=lambda *_, **__: output):
                 outputs = extractor.outputs(watch, [self.source] * count, wanted=self.wanted)

@@ -140,6 +140,16 @@ def _centerness(outputs: HeadOutputs, row: int, class_id: int) -> np.ndarray:
     return outputs.centerness[row]
 
 
+def _mask(outputs: HeadOutputs, row: int, class_id: int) -> np.ndarray:
+    assert outputs.mask is not None  # asked for, as the quantity is MASK
+    return outputs.mask[row]
+
+
+def _proposal(outputs: HeadOutputs, row: int, class_id: int) -> np.ndarray:
+    assert outputs.proposal is not None  # asked for, as the quantity is PROPOSAL
+    return outputs.proposal[row]
+
+
 def _side(position: int) -> Read:
     """Returns how far one side lies outwards, in network input pixels: up to a constant, its distance from any
     point within the box. So the map shows what pushes the side out."""
@@ -223,6 +233,18 @@ for _name, _kind in {
         "how far one side lies outwards; without a side all four, combined",
         Quantity.BOXES,
         _sides,
+    ),
+    "mask": TargetKind(
+        "mask",
+        "what its mask is made of: the mean logit of the pixels in it",
+        Quantity.MASK,
+        _without_argument("mask", _mask),
+    ),
+    "rpn": TargetKind(
+        "rpn",
+        "why the first stage proposed it: the objectness logit of its anchor",
+        Quantity.PROPOSAL,
+        _without_argument("rpn", _proposal),
     ),
     "contrast": TargetKind(
         "contrast:CLASS",

@@ -37,6 +37,9 @@ OFFICIAL_WEIGHTS = {
     "configs/mot/fairmot/fairmot_dla34_30e_576x320.yml": "https://paddledet.bj.bcebos.com/models/mot/fairmot_dla34_30e_576x320.pdparams",
     "configs/mot/jde/jde_darknet53_30e_576x320.yml": "https://paddledet.bj.bcebos.com/models/mot/jde_darknet53_30e_576x320.pdparams",
     "configs/mot/centertrack/centertrack_dla34_70e_mot17.yml": "https://paddledet.bj.bcebos.com/models/mot/centertrack_dla34_70e_mot17.pdparams",
+    "configs/sparse_rcnn/sparse_rcnn_r50_fpn_3x_pro100_coco.yml": "https://paddledet.bj.bcebos.com/models/sparse_rcnn_r50_fpn_3x_pro100_coco.pdparams",
+    "configs/queryinst/queryinst_r50_fpn_1x_pro100_coco.yml": "https://bj.bcebos.com/v1/paddledet/models/queryinst_r50_fpn_1x_pro100_coco.pdparams",
+    "configs/solov2/solov2_r50_fpn_1x_coco.yml": "https://paddledet.bj.bcebos.com/models/solov2_r50_fpn_1x_coco.pdparams",
     "configs/retinanet/retinanet_r50_fpn_2x_coco.yml": "https://bj.bcebos.com/v1/paddledet/models/retinanet_r50_fpn_2x_coco.pdparams",
     "configs/ssd/ssd_mobilenet_v1_300_120e_voc.yml": "https://paddledet.bj.bcebos.com/models/ssd_mobilenet_v1_300_120e_voc.pdparams",
 }

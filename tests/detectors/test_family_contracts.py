@@ -22,6 +22,7 @@ from support.places import ROOT
 
 from ppdet_cam.detectors.building import build_detector
 from ppdet_cam.detectors.families.jde import JDEExtractor
+from ppdet_cam.detectors.families.solov2 import MASK_STRIDE
 from ppdet_cam.detectors.inner_layers import feature_layers
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.explaining.gradients import roi_features
@@ -57,6 +58,10 @@ NOT_REACHED = {
     "fairmot": ("model.head.size", "model.head.offset"),
     "centertrack": ("model.head.size", "model.plugin_head.tracking"),
     "jde": (),
+    "ppyoloe_ins": ("model.yolo_head.stem_reg.0", "model.yolo_head.pred_reg.0"),
+    "solov2": (),  # the score depends on the mask too
+    "sparse": (),  # its layers beside the pooling give no maps
+    "queryinst": (),
 }
 SCORE_LAYERS = {
     "ppyoloe": "model.yolo_head.pred_cls.2",
@@ -83,6 +88,10 @@ SCORE_LAYERS = {
     "fairmot": "model.head.heatmap",
     "centertrack": "model.head.heatmap",
     "jde": "model.yolo_head.yolo_output.0",
+    "ppyoloe_ins": "model.yolo_head.pred_cls.2",
+    "solov2": "model.solov2_head.bbox_head.solo_cate",
+    "sparse": "model.head.box_pooler",
+    "queryinst": "model.roi_head.bbox_roi_extractor",
 }
 # what a family's head says beside class probabilities, logits and boxes
 MORE_QUANTITIES = {
@@ -91,8 +100,14 @@ MORE_QUANTITIES = {
     "yolox": {"objectness"},
     "yolof": {"objectness"},
     "fcos": {"centerness"},
+    "faster": {"rpn"},
+    "mask": {"rpn", "mask"},
+    "cascade": {"rpn"},
+    "queryinst": {"mask"},
+    "solov2": {"mask"},
+    "ppyoloe_ins": {"mask"},
 }
-EXTRA_TARGETS = ("objectness", "iou", "centerness")
+EXTRA_TARGETS = ("objectness", "iou", "centerness", "mask", "rpn")
 RCNNS = ("faster", "mask")
 
 
@@ -126,7 +141,7 @@ def as_printed(detector, box_xyxy, original_hw):
     height, width = original_hw
     if isinstance(detector.extractor, JDEExtractor):
         return np.round(np.maximum(box_xyxy, 0))
-    if hasattr(detector.model, "bbox_head") or detector.name.startswith(("TOOD", "YOLOF")):
+    if hasattr(detector.model, "bbox_head") or detector.name.startswith(("TOOD", "YOLOF", "SparseRCNN", "QueryInst")):
         return np.clip(box_xyxy, 0, [width, height, width, height])
     if hasattr(detector.model, "yolo_head") and detector.model.post_process is not None:
         return np.clip(box_xyxy, [0, 0, -np.inf, -np.inf], [np.inf, np.inf, width - 1, height - 1])
@@ -140,6 +155,8 @@ def as_printed(detector, box_xyxy, original_hw):
 def test_decoded_box_equals_the_printed_one(family, detector, photo, passes):
     """What `outputs` says of a box, brought to the original image, is the box that the detector prints."""
     forward, _, _ = passes(family.name)
+    if Quantity.BOXES not in forward.extractor.quantities:
+        pytest.skip("its boxes are those around its masks")
     for detection in forward.detections:
         kept = forward.kept[detection.index]
         source = forward.extractor.source(forward.watch, kept.row)
@@ -166,12 +183,18 @@ def test_candidates_are_the_printed_boxes_and_scores_at_the_kept_rows(family, de
     candidates = forward.candidates()
     assert candidates.scores.shape[1] == len(detector.class_names)
     assert candidates.boxes_xyxy.shape[:2] in {(len(candidates.scores), n) for n in (1, len(detector.class_names))}
+    apart = []
     for detection in forward.detections:
         kept = forward.kept[detection.index]
         assert float(candidates.scores[kept.row, kept.class_id]) == own_score(detection)
         column = kept.class_id if candidates.boxes_xyxy.shape[1] > 1 else 0
         box = as_printed(detector, candidates.boxes_xyxy[kept.row, column], photo.original_hw)
-        np.testing.assert_allclose(box, detection.box_xyxy, rtol=1e-5, atol=1e-3)
+        apart.append(np.abs(box - detection.box_xyxy).max())
+    if family.name == "solov2":  # NMS sees a mask's cells; what is printed is enlarged, and may lose faint ones
+        cell = max(MASK_STRIDE / scale for scale in forward.geometry.scale_yx)
+        assert np.mean(np.array(apart) <= cell) > 0.9
+    else:
+        assert max(apart) < 5e-3
 
 
 def test_several_sources_give_what_each_gives_alone(family, passes):
@@ -197,7 +220,12 @@ def test_every_target_has_the_gradient_of_its_differences(family, detector, phot
     forward, chosen, _ = passes(family.name)
     kept = least_saturated(forward, chosen)
     for text in targets_of(detector, kept, second_class(forward, kept)):
-        assert_target_equals_differences(detector, photo, forward, kept, text)
+        needed = target_of(detector, text).quantity
+        if detector.extractor.explained_layers(needed):  # `passes` runs them without a graph
+            own, _, _ = forward_of(detector, photo, wanted=needed)
+        else:
+            own = forward
+        assert_target_equals_differences(detector, photo, own, kept, text)
 
 
 def test_quantities_are_what_the_outputs_hold(family, passes):
@@ -213,6 +241,12 @@ def test_quantities_are_what_the_outputs_hold(family, passes):
         Quantity.QUALITY: outputs.quality,
         Quantity.CENTERNESS: outputs.centerness,
     }
+    kept = forward.kept[chosen[0].index]
+    for quantity, name in ((Quantity.MASK, "mask"), (Quantity.PROPOSAL, "proposal")):  # given where asked for only
+        assert getattr(outputs, name) is None
+        if quantity in forward.extractor.quantities:
+            source = forward.extractor.source_of(forward.watch, kept, wanted=quantity)
+            given[quantity] = getattr(forward.extractor.outputs(forward.watch, [source], wanted=quantity), name)
     assert {quantity for quantity, value in given.items() if value is not None} == forward.extractor.quantities
     assert outputs.probabilities.shape == outputs.logits.shape == [1, len(passes_classes(forward))]
 
@@ -226,7 +260,8 @@ def test_target_that_the_head_has_not_is_refused(family, detector):
     """Asking for it names the detector and every target that it has."""
     known = detector.extractor.quantities
     missing = [name for name in targets.names() if targets.get(name).quantity not in known]
-    assert set(missing) == set(EXTRA_TARGETS) - MORE_QUANTITIES.get(family.name, set())
+    without_boxes = {"box"} if family.name == "solov2" else set()
+    assert set(missing) == set(EXTRA_TARGETS) - MORE_QUANTITIES.get(family.name, set()) | without_boxes
     there = [targets.get(name).form for name in targets.names() if name not in missing]
     for name in missing:
         with pytest.raises(ConfigError) as caught:
@@ -374,7 +409,10 @@ def test_feature_layers_say_which_gradients_reach(family, detector, photo):
     for path in (*reached, *NOT_REACHED[family.name]):
         assert layers[path].reached == (path in reached), path
     assert {path for path, layer in layers.items() if layer.per_roi} == {
-        path for path in layers if detector.extractor.roi_head is not None and path.startswith("model.bbox_head.")
+        path
+        for path in layers
+        if detector.extractor.roi_head is not None
+        and path.startswith((f"model.{detector.extractor.head_name}.", "model.mask_head."))
     }
     for path, _ in detector.extractor.recommended_layers:
         assert path not in layers or layers[path].reached

@@ -52,6 +52,8 @@ TRAINING_ONLY_ARGUMENTS = frozenset(
         "loss_rpn_bbox",
         "bbox_loss",
         "loss_cot",
+        "loss_func",
+        "solov2_loss",
         "use_varifocal_loss",
         "loss_normalize_pos",
         # learning rates, weight decay, initial values

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ppdet.modeling import heads
+
+from ppdet_cam.detectors.compat import PPDET
+
 NORMALIZE = "{NormalizeImage: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], is_scale: True}}"
 
 
@@ -145,6 +149,49 @@ FAMILIES = {
             _RCNN_LAYERS,
         ),
         Family(
+            "solov2",
+            "configs/solov2/solov2_r50_fpn_1x_coco.yml",
+            (
+                *_SMALL_FPN,
+                "SOLOv2Head.in_channels=32",
+                "SOLOv2Head.seg_feat_channels=32",
+                "SOLOv2Head.stacked_convs=1",
+                "SOLOv2Head.kernel_out_channels=32",
+                "SOLOv2Head.num_grids=[12, 10, 8, 6, 4]",
+                "SOLOv2MaskHead={in_channels: 32, mid_channels: 32, out_channels: 32}",
+            ),
+            ("model.backbone", "model.neck", "model.mask_head"),
+        ),
+        Family(
+            "sparse",
+            "configs/sparse_rcnn/sparse_rcnn_r50_fpn_3x_pro100_coco.yml",
+            (
+                *_SMALL_FPN,
+                "SparseRCNNHead.head_hidden_dim=32",
+                "SparseRCNNHead.head_dim_feedforward=64",
+                "SparseRCNNHead.nhead=4",
+                "SparseRCNNHead.head_dim_dynamic=8",
+                "SparseRCNNHead.head_num_heads=3",
+                "SparseRCNNHead.num_proposals=20",
+                "SparsePostProcess.num_proposals=20",
+            ),
+            ("model.backbone", "model.neck", "model.head.box_pooler"),
+        ),
+        Family(
+            "queryinst",
+            "configs/queryinst/queryinst_r50_fpn_1x_pro100_coco.yml",
+            (
+                *_SMALL_FPN,
+                "proposal_embedding_dim=32",
+                "EmbeddingRPNHead.num_proposals=20",
+                "SparseRoIHead.num_stages=3",
+                "DIIHead={feedforward_channels: 64, dynamic_feature_channels: 8, num_attn_heads: 4}",
+                "DynamicMaskHead={dynamic_feature_channels: 8, num_convs: 1, conv_channels: 16}",
+                "SparsePostProcess.num_proposals=20",
+            ),
+            ("model.backbone", "model.neck", "model.roi_head.bbox_roi_extractor"),
+        ),
+        Family(
             "ppyolo",
             "configs/ppyolo/ppyolov2_r50vd_dcn_365e_coco.yml",
             ("ResNet.depth=18", "ResNet.dcn_v2_stages=[-1]", reader(96, 96, keep_ratio=False)),
@@ -228,3 +275,15 @@ FAMILIES = {
         ),
     )
 }
+
+# Heads that paddledet 2.6.0 has not: their families are tested with a checkout that has them, and its own configs.
+NEWER = {
+    "PPYOLOEInsHead": Family(
+        "ppyoloe_ins",
+        str(PPDET.folder / "configs/ppyoloe_seg/ppyoloe_seg_s_80e_coco.yml"),
+        ("width_mult=0.25", "eval_size=[128, 128]", reader(128, 128, keep_ratio=False)),
+        ("model.backbone", "model.neck"),
+    ),
+}
+MISSING = frozenset(head for head in NEWER if not hasattr(heads, head))
+FAMILIES |= {family.name: family for head, family in NEWER.items() if head not in MISSING}

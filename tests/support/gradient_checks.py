@@ -12,6 +12,8 @@ import pytest
 from ppdet_cam.detectors.capture import replaced_methods
 from ppdet_cam.detectors.detector import Detector, ForwardPass
 from ppdet_cam.detectors.families.base import KeptRow
+from ppdet_cam.detectors.families.solov2 import SOLOv2Extractor
+from ppdet_cam.detectors.families.sparse_rcnn import SparseExtractor
 from ppdet_cam.explaining.gradients import image_features
 from ppdet_cam.questions.targets import Target, available_kinds, parse_target
 from ppdet_cam.structures import Detection, FeatureMap, Frame, Quantity
@@ -23,6 +25,11 @@ BACKBONE = "model.backbone"
 LOGIT_STEP, PIXEL_STEP = 0.02, 0.05
 # points of deformable attention move from cell to cell, where the number has a kink: shorter steps meet fewer of them
 AMONG_KINKS, PIXELS_AMONG_KINKS = 0.05, 0.3
+
+
+def part_of_step(forward: ForwardPass) -> float:
+    """How much of a usual step a head can be moved by: convolutions made of a query's own numbers bend early."""
+    return 0.2 if isinstance(forward.extractor, SparseExtractor) else 1.0
 
 
 def forward_of(
@@ -51,6 +58,8 @@ def targets_of(detector: Detector, kept: KeptRow, other_id: int) -> list[str]:
         "objectness": ["objectness"],
         "iou": ["iou"],
         "centerness": ["centerness"],
+        "mask": ["mask"],
+        "rpn": ["rpn"],
         "box": ["box"],  # its parts are the four sides
         "contrast": [f"contrast:{other}"] if other_id != kept.class_id else [],
         "other": [f"other:{other}"],
@@ -108,6 +117,14 @@ def score_from_backbone(detector, features, forward, kept):
     necked = neck(features) if neck is not None else features
     if hasattr(model, "detr_head"):
         return query_score(forward, necked, kept)
+    if isinstance(forward.extractor, SOLOv2Extractor):
+        return solov2_score(model, necked, forward, kept)
+    if isinstance(forward.extractor, SparseExtractor):
+        head, source = forward.extractor.head, forward.extractor.source(forward.watch, kept.row)
+        with forward.extractor.boxes_only(), forward.extractor.on_sources([source]):
+            said = head(necked, *forward.watch.inputs[head][0][1:])
+        logits = said["pred_logits"] if "pred_logits" in said else said["class_logits"]
+        return F.sigmoid(logits)[0, kept.row, kept.class_id]
     if hasattr(model, "bbox_head"):
         if hasattr(model.bbox_head, "bbox_score_list"):
             return cascade_score(model.bbox_head, necked, forward, kept)
@@ -155,11 +172,28 @@ def query_score(forward, necked, kept):
     return scores[0, kept.row, kept.class_id]
 
 
-def last_step_of(detector: Detector) -> tuple[object, str]:
-    """The object that has the detector's last step, and the attribute that it is."""
+def solov2_score(model, necked, forward, kept):
+    """SOLOv2's score before NMS out of what its two heads give, over the pixels that the mask has as it is."""
+    source = forward.extractor.source(forward.watch, kept.row)
+    features, (classes, kernels) = model.mask_head(necked), model.solov2_head(necked)
+    side = int(kernels[source.level].shape[-1])
+    row, column = divmod(source.position, side)
+    kernel = kernels[source.level][0, :, row, column]
+    probabilities = F.sigmoid((features[0] * kernel.reshape([-1, 1, 1])).sum(axis=0)).flatten()
+    own_class = classes[source.level][0, row, column, kept.class_id]
+    return own_class * probabilities.gather(paddle.to_tensor(source.mask.pixels)).mean()
+
+
+def last_step_of(detector: Detector) -> object:
+    """The object that chooses the detections: NMS, what finds peaks, or ppdet's post-processing of queries."""
+    extractor = detector.extractor
     if hasattr(detector.model, "detr_head"):
-        return detector.model, "post_process"
-    return detector.extractor.nms_owner, "nms"
+        return detector.model.post_process
+    if isinstance(extractor, SparseExtractor):
+        return getattr(detector.model, extractor.post_process_name)
+    if isinstance(extractor, SOLOv2Extractor):
+        return detector.model.solov2_head.mask_nms
+    return getattr(extractor, "peak_finder", None) or extractor.nms_owner.nms
 
 
 def cascade_score(head, necked, forward, kept):
@@ -222,7 +256,8 @@ def assert_gradients_equal_differences(detector: Detector, photo: Frame) -> None
     gradients = gradients_of(features)
     for directions in directions_along(gradients, (1.0, 0.5, 0.5)):
         analytic = dot(gradients, directions)
-        step = shortened(detector, Quantity.PROBABILITIES) * LOGIT_STEP * slope(detection.score) / analytic
+        short = shortened(detector, Quantity.PROBABILITIES) * part_of_step(forward)
+        step = short * LOGIT_STEP * slope(detection.score) / analytic
         with paddle.no_grad():
             scores = [
                 float(
@@ -249,19 +284,18 @@ def assert_target_equals_differences(
 ) -> None:
     """Compares d target / d backbone features with central differences of a replay with those features altered."""
     target, extractor = target_of(detector, text), forward.extractor
-    source = extractor.source(forward.watch, kept.row)
     wanted = target.quantity
+    source = extractor.source_of(forward.watch, kept, wanted=wanted)
     shares = (1.0, 0.5)
     for part, features in zip(target.parts, features_of(forward, kept, target)):
         before = extractor.outputs(forward.watch, [source], wanted=wanted)
         value = float(part(before, 0, kept.class_id))
-        change = {Quantity.BOXES: PIXEL_STEP, Quantity.LOGITS: LOGIT_STEP}.get(
-            target.quantity, LOGIT_STEP * slope(abs(value))
-        )
+        logits = dict.fromkeys((Quantity.LOGITS, Quantity.MASK, Quantity.PROPOSAL), LOGIT_STEP)
+        moved = {Quantity.BOXES: PIXEL_STEP, **logits}.get(wanted, LOGIT_STEP * slope(abs(value)))
         gradients = gradients_of(features)
         lines = directions_along(gradients, shares)
         analytic = [dot(gradients, directions) for directions in lines]
-        steps = [shortened(detector, target.quantity) * change / derivative for derivative in analytic]
+        steps = [part_of_step(forward) * shortened(detector, wanted) * moved / derivative for derivative in analytic]
         altered = [
             np.stack(
                 [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import paddle
@@ -27,6 +27,23 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
+class MaskPlace:
+    """The pixels of a candidate's mask, as they are on the unaltered image.
+
+    They are taken as given: whether a pixel belongs to the mask is a step, which has no gradient.
+
+    Attributes:
+        class_id: whose mask it is, where a candidate has one per class.
+        box_xyxy: where the mask's grid lies, network input pixels; None for one of the whole image.
+        pixels: int [P], positions in the flattened grid.
+    """
+
+    class_id: int
+    box_xyxy: Box | None
+    pixels: np.ndarray = field(compare=False)
+
+
+@dataclass(frozen=True)
 class Source:
     """The place in the head that a candidate comes from; the same place on every image of one size.
 
@@ -36,6 +53,10 @@ class Source:
         roi_xyxy: for two stages, the RoI that is pooled, in network input pixels; of a cascade, the last stage's.
         stage_rois: of a cascade, the RoI of each stage.
         query_tokens: where object queries are picked among the encoder's tokens, those that all queries were.
+        mask: where its mask lies, when the mask is asked about.
+        query_rois: of queries that see one another, the RoIs of all of them in each stage, [stages, queries, 4].
+        anchor: level and position of the anchor that became its proposal, when the proposal is asked about; positions
+            count [h, w, anchors].
     """
 
     level: int
@@ -43,6 +64,9 @@ class Source:
     roi_xyxy: Box | None = None
     stage_rois: tuple[Box, ...] = ()
     query_tokens: tuple[int, ...] = ()
+    mask: MaskPlace | None = None
+    query_rois: np.ndarray | None = field(default=None, compare=False)
+    anchor: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +148,10 @@ class Extractor(abc.ABC):
         """Layers that nothing explained depends on: they run without recording a graph."""
         return ()
 
+    def explained_layers(self, wanted: Quantity) -> Sequence[nn.Layer]:
+        """Returns which of `graph_free` a quantity does depend on."""
+        return ()
+
     @property
     def box_branch(self) -> Sequence[nn.Layer]:
         """Layers that only the boxes depend on: they run without a graph where only scores are explained."""
@@ -180,6 +208,34 @@ class Extractor(abc.ABC):
         """The layer that sees one row per RoI, for detectors with two stages."""
         return None
 
+    @property
+    def mask_layers(self) -> Sequence[nn.Layer]:
+        """The layers that make a mask of each RoI; they run only where masks are explained."""
+        return ()
+
+    def makes_masks(self, layer: nn.Layer) -> bool:
+        """Whether a layer is one of those, or within one."""
+        return any(layer in set(maker.sublayers(include_self=True)) for maker in self.mask_layers)
+
+    @property
+    def rows_are_apart(self) -> bool:
+        """Whether what the second stage says of a RoI depends on no other RoI."""
+        return True
+
+    def second_stage(self, watch: Watch) -> Watch:
+        """Returns what the layers see when the second stage runs once more, where `outputs` does not run it itself."""
+        return watch
+
+    def roi_row(self, source: Source, layer: nn.Layer, position: int) -> int:
+        """Returns which row of a second stage's layer is the source's.
+
+        Args:
+            source: the source.
+            layer: the layer.
+            position: of the source among those that `outputs` is asked about.
+        """
+        return position
+
     def proposals(self, watch: Watch) -> np.ndarray | None:
         """Returns float32 [R, 4], the first stage's proposals in network input pixels; None without two stages."""
         return None
@@ -202,17 +258,29 @@ class Extractor(abc.ABC):
     def candidates(self, record: LastStep, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
         """Returns every candidate of one image of the batch, as the last step was given it."""
 
-    def pooled_xyxy(self, roi: Box) -> Box:
-        """Returns the part of the network input that a RoI's cells lie on."""
+    def pooled_xyxy(self, roi: Box, layer: nn.Layer | None = None) -> Box:
+        """Returns the part of the network input that a RoI's cells lie on, as a layer of the second stage pools it."""
         return roi
 
     @abc.abstractmethod
     def source(self, watch: Watch, row: int) -> Source:
         """Returns where a candidate comes from."""
 
-    def source_of(self, watch: Watch, kept: KeptRow) -> Source:
-        """Returns where a kept candidate comes from."""
-        return kept.pinned or self.source(watch, kept.row)
+    def source_of(self, watch: Watch, kept: KeptRow, *, wanted: Quantity = Quantity.PROBABILITIES) -> Source:
+        """Returns where a kept candidate comes from, with the places that the wanted quantity needs."""
+        source = kept.pinned or self.source(watch, kept.row)
+        return self.located(watch, source, kept.class_id, wanted=wanted)
+
+    def located(self, watch: Watch, source: Source, class_id: int, *, wanted: Quantity) -> Source:
+        """Returns a source with the places that a quantity needs beside it, as they are on the unaltered image.
+
+        Args:
+            watch: of the unaltered image.
+            source: where the candidate comes from; places that it has stay.
+            class_id: the candidate's class.
+            wanted: the quantity.
+        """
+        return source
 
     @abc.abstractmethod
     def a_source_per_level(self, watch: Watch) -> list[Source]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -13,8 +14,11 @@ from ppdet.modeling.architectures.faster_rcnn import FasterRCNN
 from ppdet.modeling.bbox_utils import delta2bbox
 
 from ppdet_cam.detectors.capture import Watch, replaced_methods, watching
-from ppdet_cam.detectors.families.base import Box, Extractor, KeptRow, Source, check_scores, extracts
+from ppdet_cam.detectors.families.base import Box, Extractor, KeptRow, MaskPlace, Source, check_scores, extracts
+from ppdet_cam.detectors.families.first_stage import anchor_of, objectness_logits, rpn_layers
 from ppdet_cam.detectors.families.last_step import LastStep
+from ppdet_cam.detectors.families.masks import covered, mean_in_masks, roi_mask_logits
+from ppdet_cam.detectors.families.pooling import box_of, levels_are_known, pooled_level, pooled_part
 from ppdet_cam.structures import Candidates, HeadOutputs, ImageGeometry, Quantity
 
 
@@ -38,26 +42,41 @@ class RCNNExtractor(Extractor):
 
     @property
     def watched(self) -> Sequence[nn.Layer]:
-        return [self.model.bbox_head]
+        return [self.model.bbox_head, *rpn_layers(self.model.rpn_head)]
+
+    @property
+    def quantities(self) -> frozenset[Quantity]:
+        own = {Quantity.PROPOSAL, Quantity.MASK} if self.mask_layers else {Quantity.PROPOSAL}
+        return super().quantities | own
 
     @property
     def graph_free(self) -> Sequence[nn.Layer]:
         return [self.model.rpn_head, self.model.bbox_head]
+
+    def explained_layers(self, wanted: Quantity) -> Sequence[nn.Layer]:
+        """Returns the RPN, where the proposal is explained."""
+        return [self.model.rpn_head] if wanted is Quantity.PROPOSAL else []
 
     @property
     def roi_head(self) -> nn.Layer:
         return self.model.bbox_head
 
     def on_sources(self, sources: Sequence[Source]) -> contextlib.AbstractContextManager[None]:
-        """Returns a context in which the first stage proposes these RoIs on every image, and does not run."""
-        rois = self.first_rois(sources)
+        """Returns a context in which the first stage proposes these RoIs on every image.
+
+        It does not run, but for the objectness where that is asked about.
+        """
+        rpn, rois = self.model.rpn_head, self.first_rois(sources)
         count = paddle.to_tensor([len(sources)], dtype="int32")
 
         def propose(features: Sequence[paddle.Tensor], inputs: object) -> tuple[object, ...]:
+            if any(source.anchor is not None for source in sources):
+                for feature in rpn.rpn_feat(features):
+                    rpn.rpn_rois_score(feature)
             images = int(features[0].shape[0])
             return [rois] * images, paddle.tile(count, [images]), None
 
-        return replaced_methods(self.model.rpn_head, forward=propose)
+        return replaced_methods(rpn, forward=propose)
 
     def first_rois(self, sources: Sequence[Source]) -> paddle.Tensor:
         """Returns float32 [K, 4], what the first stage has to propose for these sources."""
@@ -89,26 +108,37 @@ class RCNNExtractor(Extractor):
 
     def source(self, watch: Watch, row: int) -> Source:
         """Returns the RoI of a row."""
-        roi = self.proposals(watch)[row]
-        left, top, right, bottom = (float(value) for value in roi)
-        return Source(self._level(roi), 0, (left, top, right, bottom))
+        roi = box_of(self.proposals(watch)[row])
+        return Source(self._level(roi), 0, roi)
 
-    def pooled_xyxy(self, roi: Box) -> Box:
-        """Returns the proposal, moved and enlarged as RoIAlign does.
+    def located(self, watch: Watch, source: Source, class_id: int, *, wanted: Quantity) -> Source:
+        """Returns a source with its anchor, or with its mask in the box that the second stage gives its class."""
+        if wanted is Quantity.PROPOSAL and source.anchor is None:
+            first = box_of(self.first_rois([source])[0].numpy())
+            return dataclasses.replace(source, anchor=anchor_of(self.model.rpn_head, watch, first))
+        if wanted is Quantity.MASK and source.mask is None:
+            return self._with_mask(watch, source, class_id)
+        return source
 
-        Where it is not aligned, the proposal's corners count from the middle of the feature map's first cell instead of
-        its edge, which is half a cell further: `aligned` of paddle.vision.ops.roi_align. PaddleDetection's develop
-        branch does so whatever the config says. No RoI is smaller than a cell of the feature map.
-        """
-        extractor = self.model.bbox_head.roi_extractor
-        if not self._levels_are_known:
-            return roi
-        scales = extractor.spatial_scale
-        cell = 1.0 / float(scales[self._level(np.array(roi, np.float32)) if len(scales) > 1 else 0])
-        shift = 0.0 if extractor.aligned else cell / 2
-        left, top, right, bottom = roi
-        width, height = max(right - left, cell), max(bottom - top, cell)
-        return left + shift, top + shift, left + shift + width, top + shift + height
+    def _with_mask(self, watch: Watch, source: Source, class_id: int) -> Source:
+        with paddle.no_grad():
+            boxes = self.outputs(watch, [source], wanted=Quantity.BOXES).boxes_xyxy[0].numpy()
+        height, width = watch.inputs[self.model.rpn_head][0][1]["im_shape"][0].numpy()
+        box = np.clip(boxes[class_id if len(boxes) > 1 else 0], 0, [width, height, width, height])
+        placed = dataclasses.replace(source, mask=MaskPlace(class_id, box_of(box), np.zeros(0, np.int64)))
+        with paddle.no_grad():
+            (logits,) = self._mask_logits(self._features(watch, [placed], Quantity.MASK, 0), [placed]).numpy()
+        pixels = covered(logits, self.model.mask_post_process.binary_thresh)
+        return dataclasses.replace(source, mask=MaskPlace(class_id, box_of(box), pixels))
+
+    def roi_seen(self, source: Source, layer: nn.Layer, call: int) -> Box | None:
+        """Returns the proposal; of a layer that makes the mask, the box that the mask lies in."""
+        return source.roi_xyxy if source.mask is None or not self.makes_masks(layer) else source.mask.box_xyxy
+
+    def pooled_xyxy(self, roi: Box, layer: nn.Layer | None = None) -> Box:
+        """Returns the RoI, moved and enlarged as the RoIAlign of the layer's head does."""
+        head = self.model.mask_head if layer is not None and self.makes_masks(layer) else self.model.bbox_head
+        return pooled_part(head.roi_extractor, roi)
 
     def a_source_per_level(self, watch: Watch) -> list[Source]:
         """Returns, for each feature map that RoIs are pooled from, a RoI of the size that is pooled from it."""
@@ -120,8 +150,13 @@ class RCNNExtractor(Extractor):
         return [Source(position, 0, (0.0, 0.0, side, side)) for position, side in enumerate(sides)]
 
     def grid_hw(self, watch: Watch, source: Source) -> tuple[int, int]:
-        """Returns the size of the feature map that the RoI is pooled from."""
-        _, _, height, width = watch.inputs[self.model.bbox_head][0][0][source.level].shape
+        """Returns the size of the feature map that has the RoI; of a mask or anchor asked about, of theirs."""
+        features, level = watch.inputs[self.model.bbox_head][0][0], source.level
+        if source.anchor is not None:
+            features, level = watch.outputs[self.model.rpn_head.rpn_rois_score], source.anchor[0]
+        elif source.mask is not None and source.mask.box_xyxy is not None:
+            level = pooled_level(self.model.mask_head.roi_extractor, source.mask.box_xyxy)
+        _, _, height, width = features[level].shape
         return height, width
 
     def outputs(
@@ -129,9 +164,7 @@ class RCNNExtractor(Extractor):
     ) -> HeadOutputs:
         """Returns what the second stage says of each RoI, one row each: no two sources share a RoI row."""
         head = self.model.bbox_head
-        features = [feature[image : image + 1] for feature in watch.inputs[head][0][0]]
-        if len(sources) == 1 and self._levels_are_known:
-            features = _with_graph_of_one(features, sources[0].level)
+        features = self._features(watch, sources, wanted, image)
         rois = rois_of(sources)
         count = paddle.to_tensor([len(sources)], dtype="int32")
         with watching([head.bbox_score]) as scoring:
@@ -141,35 +174,52 @@ class RCNNExtractor(Extractor):
             if wanted is Quantity.BOXES
             else None
         )
-        return HeadOutputs(probabilities[:, :-1], scoring.outputs[head.bbox_score][-1][:, :-1], decoded)
+        logits = scoring.outputs[head.bbox_score][-1][:, :-1]
+        more = self._more(watch, sources, wanted, image, features)
+        return HeadOutputs(probabilities[:, :-1], logits, decoded, **more)
+
+    def _more(
+        self,
+        watch: Watch,
+        sources: Sequence[Source],
+        wanted: Quantity,
+        image: int,
+        features: Sequence[paddle.Tensor],
+    ) -> dict[str, paddle.Tensor]:
+        """Returns the numbers beside scores and boxes that are wanted, by their names in `HeadOutputs`."""
+        if wanted is Quantity.PROPOSAL:
+            return {"proposal": objectness_logits(self.model.rpn_head, watch, sources, image)}
+        if wanted is Quantity.MASK:
+            return {"mask": mean_in_masks(self._mask_logits(features, sources), sources)}
+        return {}
+
+    def _mask_logits(self, features: Sequence[paddle.Tensor], sources: Sequence[Source]) -> paddle.Tensor:
+        return roi_mask_logits(self.model.mask_head, features, sources, getattr(self.model.bbox_head, "head", None))
+
+    def _features(self, watch: Watch, sources: Sequence[Source], wanted: Quantity, image: int) -> list[paddle.Tensor]:
+        """Returns one image's feature maps; for a single source, without the graph of those that it is not pooled from.
+
+        Such a level gives the RoI nothing, so its gradient is zero; cut, it also costs nothing.
+        """
+        features = [feature[image : image + 1] for feature in watch.inputs[self.model.bbox_head][0][0]]
+        if len(sources) > 1 or not self._levels_are_known:
+            return features
+        used = self._levels_used(sources[0])
+        if wanted is Quantity.MASK and sources[0].mask is not None and sources[0].mask.box_xyxy is not None:
+            used |= {pooled_level(self.model.mask_head.roi_extractor, sources[0].mask.box_xyxy)}
+        return [feature if level in used else feature.detach() for level, feature in enumerate(features)]
+
+    def _levels_used(self, source: Source) -> set[int]:
+        """Returns the feature maps that the source's score is read from."""
+        return {source.level}
 
     @property
     def _levels_are_known(self) -> bool:
-        return type(self.model.bbox_head.roi_extractor).__name__ == "RoIAlign"
+        return levels_are_known(self.model.bbox_head.roi_extractor)
 
-    def _level(self, roi: np.ndarray) -> int:
+    def _level(self, roi: Box) -> int:
         """Returns the position of the feature map that a RoI is pooled from; 0 where that is not known."""
-        extractor = self.model.bbox_head.roi_extractor
-        if not self._levels_are_known or len(extractor.spatial_scale) == 1:
-            return 0
-        per_level, _, _ = paddle.vision.ops.distribute_fpn_proposals(
-            paddle.to_tensor(roi[None]),
-            extractor.start_level + 2,
-            extractor.end_level + 2,
-            extractor.canconical_level,
-            extractor.canonical_size,
-            rois_num=paddle.to_tensor([1], dtype="int32"),
-        )
-        used = next(level for level, rois in enumerate(per_level) if rois.shape[0] > 0)
-        return int(extractor.start_level) + used
-
-
-def _with_graph_of_one(features: list[paddle.Tensor], own: int) -> list[paddle.Tensor]:
-    """Returns the features with the graph of every level cut from which the RoI is not pooled.
-
-    Such a level gives the RoI nothing, so its gradient is zero; cut, it also costs nothing.
-    """
-    return [feature if level == own else feature.detach() for level, feature in enumerate(features)]
+        return pooled_level(self.model.bbox_head.roi_extractor, roi)
 
 
 def rois_of(sources: Sequence[Source]) -> paddle.Tensor:
@@ -179,7 +229,14 @@ def rois_of(sources: Sequence[Source]) -> paddle.Tensor:
 
 @extracts("MaskRCNN", head_type="BBoxHead")
 class MaskRCNNExtractor(RCNNExtractor):
-    """Boxes and scores are Faster R-CNN's; the masks are drawn from them afterwards, and cost most of the time."""
+    """Boxes and scores are Faster R-CNN's; the masks are drawn from them afterwards, and cost most of the time.
+
+    A mask that is explained is made once more, in the one box alone.
+    """
+
+    @property
+    def mask_layers(self) -> Sequence[nn.Layer]:
+        return [self.model.mask_head]
 
     def boxes_only(self) -> contextlib.AbstractContextManager[None]:
         """Returns a context in which the model runs as the Faster R-CNN that it contains."""
