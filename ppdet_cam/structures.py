@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ppdet_cam.polygons import PolygonXy
+
 # Network input pixels per cell along y and x, by the grid's (height, width).
 CellStrides = Mapping[tuple[int, int], tuple[float, float]]
 
@@ -47,6 +49,8 @@ class Detection:
         box_xyxy: left, top, right, bottom in original pixels, not clipped beyond what the detector does.
         score_before_nms: the candidate's own score, where the detector's NMS lowers the scores that it prints; it is
             what is explained. None where both are the same.
+        polygon_xy: its four corners (x, y) in original pixels, where the detector gives rotated boxes; `box_xyxy` is
+            then the upright box around them. None for upright boxes.
     """
 
     index: int
@@ -55,6 +59,7 @@ class Detection:
     score: float
     box_xyxy: tuple[float, float, float, float]
     score_before_nms: float | None = None
+    polygon_xy: PolygonXy | None = None
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,15 @@ class Quantity(enum.Enum):
     PROBABILITIES = "class probabilities"
     LOGITS = "class logits"
     BOXES = "box"
+    ROTATED = "rotated box"
     OBJECTNESS = "objectness"
     QUALITY = "quality (IoU)"
     CENTERNESS = "centre-ness"
+
+    @property
+    def is_of_box(self) -> bool:
+        """Whether it says where the candidate lies."""
+        return self in (Quantity.BOXES, Quantity.ROTATED)
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,8 @@ class HeadOutputs:
         objectness: [K], 0 to 1; None where the head has none.
         quality: [K], the predicted IoU with the object, 0 to 1; None where the head has none.
         centerness: [K], how close the candidate lies to its object's middle, 0 to 1; None where the head has none.
+        rotated: [K, 5], centre x and y, width and height in network input pixels, and the angle between the width and
+            the x axis in radians, clockwise in the image; None where not asked for, and where the head has none.
     """
 
     probabilities: np.ndarray
@@ -104,6 +117,7 @@ class HeadOutputs:
     objectness: np.ndarray | None = None
     quality: np.ndarray | None = None
     centerness: np.ndarray | None = None
+    rotated: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -113,10 +127,13 @@ class Candidates:
     Attributes:
         boxes_xyxy: float32 [M, classes or 1, 4], original pixels.
         scores: float32 [M, classes].
+        polygons_xy: float32 [M, 4, 2], their corners in original pixels, where the boxes are rotated; `boxes_xyxy` are
+            then the upright boxes around them.
     """
 
     boxes_xyxy: np.ndarray
     scores: np.ndarray
+    polygons_xy: np.ndarray | None = None
 
 
 class Contest(enum.Enum):
@@ -258,6 +275,7 @@ class Answer:
         words: the verdict in one sentence, with its numbers.
         iou: of the best candidate with the box, 0 to 1.
         other_index: the detection that found it, suppressed it or beat it; None for other verdicts.
+        polygon_xy: its corners, where it was asked about as a polygon; `box_xyxy` is then the upright box around it.
     """
 
     name: str
@@ -267,6 +285,7 @@ class Answer:
     words: str
     iou: float
     other_index: int | None = None
+    polygon_xy: PolygonXy | None = None
 
 
 @dataclass(frozen=True)
