@@ -11,7 +11,7 @@ from ppdet_cam.compare.differences import Difference
 from ppdet_cam.compare.matching import ImagePair
 from ppdet_cam.compare.measures import Mean, MeasuredPair, Summary
 from ppdet_cam.metrics import Interval
-from ppdet_cam.questions.boxes import MATCH_IOU
+from ppdet_cam.questions.overlaps import MATCH_IOU
 from ppdet_cam.report.reading import Box, Image, Run
 
 COMPARE_SCHEMA = 1

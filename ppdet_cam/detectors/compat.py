@@ -242,6 +242,10 @@ def _repair_rotated_anchors() -> None:
     """
     generator = _module("ppdet.modeling.proposal_generator.anchor_generator")
     generator.paddle = PaddleSeenByModule(to_tensor=floats_of, stack=stack_of_floats)  # type: ignore[attr-defined]
+    anchors = generator.S2ANetAnchorGenerator
+    own = anchors.forward
+    # a stride of 64 bits is multiplied with whole numbers of 32, and paddle warns of that
+    anchors.forward = lambda self, featmap_size, stride=16: own(self, featmap_size, int(stride))
     align = _module("ppdet.modeling.layers").AlignConv
     with_graph = align.get_offset.__wrapped__
 

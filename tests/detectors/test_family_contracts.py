@@ -51,6 +51,9 @@ NOT_REACHED = {
     "detr": (),  # what gives scores and boxes gives them for queries, which are no places
     "deformable_detr": (),
     "dino": (),
+    "ppyoloe_r": ("model.yolo_head.stem_angle.0", "model.yolo_head.pred_reg.0"),
+    "fcosr": ("model.yolo_head.stem_reg.0", "model.yolo_head.pred_wh"),
+    "s2anet": ("model.s2anet_head.odm_reg", "model.s2anet_head.fam_cls"),
 }
 SCORE_LAYERS = {
     "ppyoloe": "model.yolo_head.pred_cls.2",
@@ -72,6 +75,9 @@ SCORE_LAYERS = {
     "detr": "model.transformer.encoder",
     "deformable_detr": "model.transformer.encoder.layers.0",
     "dino": "model.transformer.encoder",
+    "ppyoloe_r": "model.yolo_head.pred_cls.2",
+    "fcosr": "model.yolo_head.pred_cls",
+    "s2anet": "model.s2anet_head.fam_reg",
 }
 # what a family's head says beside class probabilities, logits and boxes
 MORE_QUANTITIES = {
@@ -80,8 +86,11 @@ MORE_QUANTITIES = {
     "yolox": {"objectness"},
     "yolof": {"objectness"},
     "fcos": {"centerness"},
+    "ppyoloe_r": {"rotated"},
+    "fcosr": {"rotated"},
+    "s2anet": {"rotated"},
 }
-EXTRA_TARGETS = ("objectness", "iou", "centerness")
+EXTRA_TARGETS = ("objectness", "iou", "centerness", "rotated")
 RCNNS = ("faster", "mask")
 
 
@@ -115,6 +124,8 @@ def as_printed(detector, box_xyxy, original_hw):
     height, width = original_hw
     if hasattr(detector.model, "bbox_head") or detector.name.startswith(("TOOD", "YOLOF")):
         return np.clip(box_xyxy, 0, [width, height, width, height])
+    if hasattr(detector.model, "s2anet_head"):  # each corner, to the last pixel
+        return np.clip(box_xyxy, 0, [width - 1, height - 1, width - 1, height - 1])
     if hasattr(detector.model, "yolo_head") and detector.model.post_process is not None:
         return np.clip(box_xyxy, [0, 0, -np.inf, -np.inf], [np.inf, np.inf, width - 1, height - 1])
     return np.array(box_xyxy)
@@ -197,6 +208,7 @@ def test_quantities_are_what_the_outputs_hold(family, passes):
         Quantity.OBJECTNESS: outputs.objectness,
         Quantity.QUALITY: outputs.quality,
         Quantity.CENTERNESS: outputs.centerness,
+        Quantity.ROTATED: outputs.rotated,
     }
     assert {quantity for quantity, value in given.items() if value is not None} == forward.extractor.quantities
     assert outputs.probabilities.shape == outputs.logits.shape == [1, len(passes_classes(forward))]
