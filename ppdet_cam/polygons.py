@@ -60,11 +60,13 @@ def is_convex(polygon_xy: Sequence[Sequence[float]]) -> bool:
     """
     points = np.asarray(polygon_xy, np.float64)
     edges = np.roll(points, -1, axis=0) - points
+    edges = edges[edges.any(axis=1)]  # a corner may be given twice
     turns = _cross(edges, np.roll(edges, -1, axis=0))
+    if not turns.any() or (turns.min() < 0 < turns.max()):
+        return False
     # a star turns one way as well, but more than once around
-    headings = np.unwrap(np.append(angles := np.arctan2(edges[:, 1], edges[:, 0]), angles[0]))
-    once = abs(abs(headings[-1] - headings[0]) - 2 * np.pi) < 1e-6
-    return bool(once and (np.all(turns >= 0) or np.all(turns <= 0)) and turns.any())
+    turned = np.arctan2(turns, (edges * np.roll(edges, -1, axis=0)).sum(axis=1)).sum()
+    return bool(abs(abs(turned) - 2 * np.pi) < 1e-6)
 
 
 def areas(polygons_xy: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ppdet_cam.polygons import PolygonXy
+from ppdet_cam.polygons import BoxXyxy, PolygonXy
 
 # Network input pixels per cell along y and x, by the grid's (height, width).
 CellStrides = Mapping[tuple[int, int], tuple[float, float]]
@@ -60,6 +60,11 @@ class Detection:
     box_xyxy: tuple[float, float, float, float]
     score_before_nms: float | None = None
     polygon_xy: PolygonXy | None = None
+
+    @property
+    def outline(self) -> BoxXyxy | PolygonXy:
+        """What it covers: its polygon where it has one, else its box."""
+        return self.polygon_xy or self.box_xyxy
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,14 @@ class Candidates:
     boxes_xyxy: np.ndarray
     scores: np.ndarray
     polygons_xy: np.ndarray | None = None
+
+    def boxes_of(self, class_id: int) -> np.ndarray:
+        """Returns [M, 4], each candidate's box for a class."""
+        return self.boxes_xyxy[:, class_id if self.boxes_xyxy.shape[1] > 1 else 0]
+
+    def outlines(self, class_id: int) -> np.ndarray:
+        """Returns what overlaps are told by: the polygons [M, 4, 2] where there are some, else `boxes_of` the class."""
+        return self.boxes_of(class_id) if self.polygons_xy is None else self.polygons_xy
 
 
 class Contest(enum.Enum):

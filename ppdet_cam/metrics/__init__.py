@@ -100,7 +100,7 @@ class MeasuredMap:
 
     Attributes:
         heatmap: float [H, W], >= 0, original pixels.
-        box_xyxy: the object, left, top, right, bottom in original pixels.
+        box_xyxy: the object, left, top, right, bottom in original pixels, or the four corners (x, y) of a rotated box.
         mask: bool or float [H, W], the object's pixels.
         evidence_xyxy: the place that alone makes the object its class.
         other_boxes_xyxy: the image's other objects; empty counts as not known, as nothing can be told apart.

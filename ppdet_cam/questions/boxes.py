@@ -34,7 +34,9 @@ class AskedBox:
     @property
     def numbers(self) -> tuple[float, ...]:
         """The numbers that it was given by: four, or eight of a polygon."""
-        return self.box_xyxy if self.polygon_xy is None else tuple(value for corner in self.polygon_xy for value in corner)
+        return (
+            self.box_xyxy if self.polygon_xy is None else tuple(value for corner in self.polygon_xy for value in corner)
+        )
 
 
 def parse_box(text: str, position: int = 0) -> AskedBox:

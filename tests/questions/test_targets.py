@@ -140,7 +140,11 @@ def test_class_with_a_colon_in_its_name_can_be_named() -> None:
         ("contrast", ConfigError, "target 'contrast' needs a class: contrast:cat"),
         ("other", ConfigError, "target 'other' needs a class: other:cat"),
         ("rotated", ConfigError, "a rotated box is five numbers. Ask for one: rotated:x|y|width|height|angle"),
-        ("rotated:angel", ConfigError, "a rotated box has no 'angel' (did you mean 'angle'?). Ask for one: rotated:x|y"),
+        (
+            "rotated:angel",
+            ConfigError,
+            "a rotated box has no 'angel' (did you mean 'angle'?). Ask for one: rotated:x|y",
+        ),
         ("contrast:dgo", UnknownNameError, "no class 'dgo' (did you mean 'dog'?). Give a name (cat, dog, mug) or"),
         ("other:3", UnknownNameError, "no class '3'. Give a name (cat, dog, mug) or an id from 0 to 2"),
         ("other:-1", UnknownNameError, "no class '-1'"),

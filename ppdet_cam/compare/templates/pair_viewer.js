@@ -80,9 +80,9 @@ function outlinesOf(pair, side) {
   const other = pair[side === "a" ? "b" : "a"];
   const asked = (own || other).answer;
   return [
-    other && hasCandidate(other) ? outline(other.box, "other") : null,
-    asked ? outline(asked.box, "proposal") : null,
-    own && hasCandidate(own) ? outline(own.box, "detection") : null,
+    other && hasCandidate(other) ? outline(other.box, "other", other.polygon) : null,
+    asked ? outline(asked.box, "proposal", asked.polygon) : null,
+    own && hasCandidate(own) ? outline(own.box, "detection", own.polygon) : null,
   ].filter(Boolean);
 }
 
@@ -148,7 +148,7 @@ function measuresList(pair) {
     ["Rank correlation", pair.rankCorrelation === null ? null : correlation(pair.rankCorrelation)],
     ...SIDES.map((side) => [
       `Box of ${LETTERS[side]}`,
-      pair[side] && hasCandidate(pair[side]) ? cornersText(pair[side].box) : null,
+      pair[side] && hasCandidate(pair[side]) ? cornersText(pair[side].box, pair[side].polygon) : null,
     ]),
     ["Image", element("span", { title: pair.image.path }, pair.image.title)],
   ].filter(([, value]) => value !== null);

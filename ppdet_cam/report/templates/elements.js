@@ -30,7 +30,8 @@ const widthOf = (corners) => Math.max(0, corners[2] - corners[0]);
 const heightOf = (corners) => Math.max(0, corners[3] - corners[1]);
 const areaOf = (corners) => widthOf(corners) * heightOf(corners);
 
-function cornersText(corners) {
+function cornersText(corners, polygon) {
+  if (polygon) return polygon.map((corner) => corner.map((value) => value.toFixed(1)).join(", ")).join("; ");
   const [left, top, right, bottom] = corners.map((corner) => corner.toFixed(1));
   return `${left}, ${top} to ${right}, ${bottom}`;
 }
