@@ -109,7 +109,7 @@ class Detector:
         return self.weights
 
     def predict(self, frame: Frame) -> np.ndarray:
-        """Returns the boxes that ppdet's plain inference gives: float32 [K, 6], label, score and box; polygons [K, 10]."""
+        """Returns the boxes that ppdet's plain inference gives: float32 [K, 6], label, score, box; polygons [K, 10]."""
         inputs, _ = self.reader.prepare(frame)
         with paddle.no_grad(), self.extractor.boxes_only():
             return self._run(inputs, frame)

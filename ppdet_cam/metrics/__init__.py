@@ -42,6 +42,7 @@ from ppdet_cam.metrics.regions import Box, MetricError, box_coverage, box_share
 from ppdet_cam.metrics.sanity import map_ssim, rank_correlations, spearman, structural_similarity
 from ppdet_cam.metrics.similarity import best_similarity, box_iou, similarity
 from ppdet_cam.metrics.statistics import Interval, bootstrap_interval, paired_difference
+from ppdet_cam.polygons import BoxXyxy
 from ppdet_cam.registry import Registry
 
 __all__ = [
@@ -111,7 +112,7 @@ class MeasuredMap:
     heatmap: np.ndarray
     box_xyxy: Box
     mask: np.ndarray | None = None
-    evidence_xyxy: Box | None = None
+    evidence_xyxy: BoxXyxy | None = None
     other_boxes_xyxy: tuple[Box, ...] = ()
     curves: Curves | None = None
     compared_heatmap: np.ndarray | None = None

@@ -95,7 +95,7 @@ def _axis_gaussian(start: float, stop: float, pixels: int) -> np.ndarray:
 
 
 def _rotated_gaussian(corners: PolygonXy, map_hw: tuple[int, int]) -> np.ndarray:
-    """Returns [H, W]: a Gaussian on the corners' middle, its deviations a quarter of the sides, at each pixel's middle."""
+    """Returns [H, W], at each pixel's middle, a Gaussian on the corners' middle with a quarter of each side."""
     one, two, three, four = np.array(corners)
     sides = np.stack([(two - one + three - four) / 2, (four - one + three - two) / 2])
     if abs(np.linalg.det(sides)) < 1e-12:

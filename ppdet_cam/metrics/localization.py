@@ -1,8 +1,8 @@
 """Where a map lies: on its box, on the evidence, on other objects, and how widely it is spread. numpy only.
 
-A box is four numbers, or the four corners of a rotated one. All of these look at the map's shape alone: a map times a positive number scores the same. A blank map (all zero) is a
-miss: 0 where more is better; where less is better it scores as a flat map (spread) or the worst value
-(`object_discrimination`). No metric returns NaN.
+A box is four numbers, or the four corners of a rotated one. All of these look at the map's shape alone: a map times a
+positive number scores the same. A blank map (all zero) is a miss: 0 where more is better; where less is better it
+scores as a flat map (spread) or the worst value (`object_discrimination`). No metric returns NaN.
 """
 
 from __future__ import annotations

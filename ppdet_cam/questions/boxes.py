@@ -93,8 +93,8 @@ def asked_box(box_xyxy: Sequence[float], class_text: str | None = None, *, name:
         polygon = polygon_of(values)
         if not is_convex(polygon):
             raise ConfigError(
-                f"polygon {','.join(f'{value:g}' for value in values)} is not convex: give its four corners x,y one after "
-                "the other around it"
+                f"polygon {','.join(f'{value:g}' for value in values)} is not convex: give its four corners x,y one "
+                "after the other around it"
             )
         return AskedBox(name, box_around(polygon), class_text or None, polygon)
     left, top, right, bottom = values

@@ -104,7 +104,7 @@ def _asked_box(box: Box, position: int) -> AskedBox:
             raise ValueError("too few numbers")
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"boxes[{position}] must be left, top, right, bottom: four finite numbers, or eight for a polygon's corners, "
-            f"with a class name or id behind them or not, not {box!r}"
+            f"boxes[{position}] must be left, top, right, bottom: four finite numbers, or eight for a polygon's "
+            f"corners, with a class name or id behind them or not, not {box!r}"
         ) from error
     return asked_box(numbers, None if class_text is None else str(class_text), name=f"box_{position}")

@@ -296,7 +296,9 @@ def energy_in_box(explanation: Explanation) -> float | None:
         return None
     polygon = explanation.detection.polygon_xy
     if polygon is not None:
-        return min(1.0, float((polygon_coverage(polygon, map_hw=heatmap.shape) * heatmap).sum()) / total)
+        return min(
+            1.0, float((polygon_coverage(polygon, map_hw=(heatmap.shape[0], heatmap.shape[1])) * heatmap).sum()) / total
+        )
     along_y, along_x = _covered(top, bottom, heatmap.shape[0]), _covered(left, right, heatmap.shape[1])
     rows, columns = np.flatnonzero(along_y), np.flatnonzero(along_x)
     if not rows.size or not columns.size:

@@ -42,7 +42,7 @@ class FCOSRExtractor(RotatedExtractor, CellExtractor):
         return self.with_boxes(HeadOutputs(F.sigmoid(logits), logits), watch, sources, wanted=wanted, image=image)
 
     def rotated_boxes(self, watch: Watch, sources: Sequence[Source], image: int) -> paddle.Tensor:
-        """Returns [K, 5]: centre and size in strides from the cell's centre; of the angle, what whole quarters leave."""
+        """Returns [K, 5]: centre and size in strides from the cell's centre, and the angle less whole quarters."""
         head = self.model.yolo_head
         centres, sizes = zip(*(watch.outputs[scale][-2:] for scale in head.scales))
         points, strides = cell_points(centres, sources, head.fpn_strides, 0.5)
