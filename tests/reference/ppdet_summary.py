@@ -43,6 +43,7 @@ TRAINING_ONLY_ARGUMENTS = frozenset(
         "bbox_assigner",
         "mask_assigner",
         "rpn_target_assign",
+        "anchor_assign",
         "train_proposal",
         # losses
         "loss",
@@ -52,6 +53,8 @@ TRAINING_ONLY_ARGUMENTS = frozenset(
         "loss_rpn_bbox",
         "bbox_loss",
         "loss_cot",
+        "reg_loss_weight",
+        "cls_loss_weight",
         "use_varifocal_loss",
         "loss_normalize_pos",
         # learning rates, weight decay, initial values
