@@ -192,7 +192,7 @@ def test_unsupported_architecture_gives_the_supported_ones(refused, command, arc
 
 
 def test_known_architecture_with_another_head_is_refused(refused, command):
-    """`YOLOv3` is the name of several detectors' architecture; with the head of a teacher's student it is not supported."""
+    """`YOLOv3` is the name of several detectors' architecture; with a head for distilling it is not supported."""
     config = command.folder / "yolov3.yml"
     config.write_text(
         "architecture: YOLOv3\n"
