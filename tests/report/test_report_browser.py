@@ -277,6 +277,7 @@ def test_rotated_boxes_are_drawn_as_polygons(page: sync_api.Page, tmp_path: Path
     assert drawn["x"] - photo["x"] == pytest.approx(20 * scale, abs=5)  # its line has pointed ends
     assert drawn["height"] == pytest.approx(60 * scale, abs=10)
     expect(page.get_by_role("dialog")).to_contain_text("50.0, 30.0; 80.0, 60.0; 50.0, 90.0; 20.0, 60.0")
+    expect(page.get_by_role("dialog")).to_contain_text("42 × 42 px")  # its own sides
     page.goto(address + "#image=0&box=1")
     expect(page.locator("dialog .outline.asked polygon.line")).to_have_attribute("points", points)
     page.goto(address + "#image=0")

@@ -115,7 +115,7 @@ function factsTable(pair) {
     boxesOf(pair).some((box) => box.answer)
       ? ["Verdict", ...cells((box) => (box.answer ? verdictOf(box) : "–"))]
       : null,
-    ["Size", ...cells((box) => `${pixels(widthOf(box.box))} × ${pixels(heightOf(box.box))}`)],
+    ["Size", ...cells(sizeText)],
     ["Method", ...cells((box) => (box.target === "class" ? box.method : `${box.method} of ${box.target}`))],
   ].filter(Boolean);
   const heads = [

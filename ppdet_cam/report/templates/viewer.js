@@ -82,7 +82,7 @@ function sideOf(box) {
     box.scoreBeforeNms === undefined ? null : ["Score before NMS", `${score(box.scoreBeforeNms)}, which is explained`],
     ["Heat in box", meterOf(box.energy)],
     hasCandidate(box) ? [box.answer ? "Best candidate" : "Box", cornersText(box.box, box.polygon)] : null,
-    hasCandidate(box) ? ["Size", `${pixels(widthOf(box.box))} × ${pixels(heightOf(box.box))} px`] : null,
+    hasCandidate(box) ? ["Size", `${sizeText(box)} px`] : null,
     box.answer ? [box.role === "missed" ? "Its box" : "Box asked about", cornersText(box.answer.box, box.answer.polygon)] : null,
     box.roi ? ["Proposal", cornersText(box.roi)] : null,
     ["Method", box.target === "class" ? box.method : `${box.method} of ${box.target}`],
