@@ -48,12 +48,12 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     if hasattr(detector.model, "yolo_head") and detector.model.post_process is not None:
         _seed_anchor_yolo(detector, frame, boxes=boxes)
         return
+    if Quantity.ROTATED in detector.extractor.quantities:
+        _seed_rotated(detector, frame, random, boxes=boxes)
+        return
     factors = _factor_layers(detector)
     class_layers, box_layers, softmax = _last_layers(detector)
-    for layer in dict.fromkeys([*class_layers, *box_layers]):
-        fan_in = int(np.prod(layer.weight.shape)) // _outputs(layer)
-        layer.weight.set_value(random.normal(0, fan_in**-0.5, layer.weight.shape).astype(np.float32))
-        layer.bias.set_value(np.zeros(layer.bias.shape, np.float32))
+    _start_anew(list(dict.fromkeys([*class_layers, *box_layers])), random)
     _let_stages_agree(detector.model)
     if hasattr(detector.model, "detr_head"):
         _standardise(detector, frame, box_layers, spread=QUERY_SPREAD)
@@ -130,6 +130,13 @@ def _fill_queries(model: nn.Layer, random: np.random.Generator) -> None:
     for name, value in model.named_parameters() if queries else ():
         if name.endswith("in_proj_weight"):
             value.set_value(random.normal(0, value.shape[0] ** -0.5, value.shape).astype(np.float32))
+
+
+def _start_anew(layers: Sequence[nn.Layer], random: np.random.Generator) -> None:
+    for layer in layers:
+        fan_in = int(np.prod(layer.weight.shape)) // _outputs(layer)
+        layer.weight.set_value(random.normal(0, fan_in**-0.5, layer.weight.shape).astype(np.float32))
+        layer.bias.set_value(np.zeros(layer.bias.shape, np.float32))
 
 
 def _let_stages_agree(model: nn.Layer) -> None:
@@ -283,6 +290,25 @@ def _seed_anchor_yolo(detector: Detector, frame: Frame, *, boxes: int) -> None:
     numbers = np.arange(anchors * (5 + classes)).reshape(anchors, -1) + (anchors if head.iou_aware else 0)
     first = 4 if detector.extractor.quantities & {Quantity.OBJECTNESS} else 5  # JDE's background is not lifted
     _lift(detector, frame, [(layer, numbers[:, first:].ravel()) for layer in layers], boxes=boxes)
+
+
+def _seed_rotated(detector: Detector, frame: Frame, random: np.random.Generator, *, boxes: int) -> None:
+    """Does the same for boxes with an angle: boxes of a few cells' size, turned differently."""
+    head = getattr(detector.model, detector.extractor.head_name)
+    if hasattr(head, "odm_cls"):  # S2ANet: the second stage looks where the first one says
+        places, angles, classes = [head.fam_reg, head.odm_reg], [], [head.odm_cls]
+    elif hasattr(head, "pred_xy"):  # FCOSR
+        places, angles, classes = [head.pred_xy, head.pred_wh], [head.pred_angle], [head.pred_cls]
+    else:
+        places, angles, classes = list(head.pred_reg), list(head.pred_angle), list(head.pred_cls)
+    _start_anew([*places, *angles, *classes], random)
+    for layer in places:
+        _standardise(detector, frame, [layer], spread=BOX_SPREAD)
+        if angles and layer is not getattr(head, "pred_xy", None):  # width and height come last, in strides
+            layer.bias.set_value(layer.bias.numpy() + np.array([0, 0, 3, 1], np.float32)[-layer.bias.shape[0] :])
+    _standardise(detector, frame, angles, spread=SOFTMAX_SPREAD)
+    _standardise(detector, frame, classes, spread=SIGMOID_SPREAD)
+    _lift(detector, frame, [(layer, slice(None)) for layer in classes], boxes=boxes)
 
 
 def _rows(layer: nn.Layer, output: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ppdet_cam.polygons import BoxXyxy, PolygonXy
+
 # Network input pixels per cell along y and x, by the grid's (height, width).
 CellStrides = Mapping[tuple[int, int], tuple[float, float]]
 
@@ -47,6 +49,8 @@ class Detection:
         box_xyxy: left, top, right, bottom in original pixels, not clipped beyond what the detector does.
         score_before_nms: the candidate's own score, where the detector's NMS lowers the scores that it prints; it is
             what is explained. None where both are the same.
+        polygon_xy: its four corners (x, y) in original pixels, where the detector gives rotated boxes; `box_xyxy` is
+            then the upright box around them. None for upright boxes.
     """
 
     index: int
@@ -55,6 +59,12 @@ class Detection:
     score: float
     box_xyxy: tuple[float, float, float, float]
     score_before_nms: float | None = None
+    polygon_xy: PolygonXy | None = None
+
+    @property
+    def outline(self) -> BoxXyxy | PolygonXy:
+        """What it covers: its polygon where it has one, else its box."""
+        return self.polygon_xy or self.box_xyxy
 
 
 @dataclass(frozen=True)
@@ -80,11 +90,17 @@ class Quantity(enum.Enum):
     PROBABILITIES = "class probabilities"
     LOGITS = "class logits"
     BOXES = "box"
+    ROTATED = "rotated box"
     OBJECTNESS = "objectness"
     QUALITY = "quality (IoU)"
     CENTERNESS = "centre-ness"
     MASK = "mask"
     PROPOSAL = "first stage"
+
+    @property
+    def is_of_box(self) -> bool:
+        """Whether it says where the candidate lies."""
+        return self in (Quantity.BOXES, Quantity.ROTATED)
 
 
 @dataclass(frozen=True)
@@ -102,6 +118,8 @@ class HeadOutputs:
             for.
         proposal: [K], the first stage's logit that there is an object, at the anchor that became the candidate's
             proposal; None where not asked for.
+        rotated: [K, 5], centre x and y, width and height in network input pixels, and the angle between the width and
+            the x axis in radians, clockwise in the image; None where not asked for, and where the head has none.
     """
 
     probabilities: np.ndarray
@@ -112,6 +130,7 @@ class HeadOutputs:
     centerness: np.ndarray | None = None
     mask: np.ndarray | None = None
     proposal: np.ndarray | None = None
+    rotated: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -122,11 +141,22 @@ class Candidates:
         boxes_xyxy: float32 [M, classes or 1, 4], original pixels.
         scores: float32 [M, classes].
         grid_hw: of a heat map, whose cells are the candidates, row by row; None for others.
+        polygons_xy: float32 [M, 4, 2], their corners in original pixels, where the boxes are rotated; `boxes_xyxy` are
+            then the upright boxes around them.
     """
 
     boxes_xyxy: np.ndarray
     scores: np.ndarray
     grid_hw: tuple[int, int] | None = None
+    polygons_xy: np.ndarray | None = None
+
+    def boxes_of(self, class_id: int) -> np.ndarray:
+        """Returns [M, 4], each candidate's box for a class."""
+        return self.boxes_xyxy[:, class_id if self.boxes_xyxy.shape[1] > 1 else 0]
+
+    def outlines(self, class_id: int) -> np.ndarray:
+        """Returns what overlaps are told by: the polygons [M, 4, 2] where there are some, else `boxes_of` the class."""
+        return self.boxes_of(class_id) if self.polygons_xy is None else self.polygons_xy
 
 
 class Contest(enum.Enum):
@@ -271,6 +301,7 @@ class Answer:
         words: the verdict in one sentence, with its numbers.
         iou: of the best candidate with the box, 0 to 1.
         other_index: the detection that found it, suppressed it or beat it; None for other verdicts.
+        polygon_xy: its corners, where it was asked about as a polygon; `box_xyxy` is then the upright box around it.
     """
 
     name: str
@@ -280,6 +311,7 @@ class Answer:
     words: str
     iou: float
     other_index: int | None = None
+    polygon_xy: PolygonXy | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ppdet_cam.compare.record import SCHEMA_KEY, comparison_record, summary_reco
 from ppdet_cam.errors import OutputError
 from ppdet_cam.outputs.files import check_output_folder, write_atomically
 from ppdet_cam.outputs.manifest import encode_document
-from ppdet_cam.questions.boxes import MATCH_IOU
+from ppdet_cam.questions.overlaps import MATCH_IOU
 from ppdet_cam.report.html import REPORT_FILE, box_values, rounded, thumbnail_values, urls
 from ppdet_cam.report.page import (
     SHARED_SCRIPTS,

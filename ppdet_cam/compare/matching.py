@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from ppdet_cam.questions.boxes import MATCH_IOU, iou
+from ppdet_cam.questions.overlaps import MATCH_IOU, overlaps
 from ppdet_cam.report.reading import Box, Image, Role
 
 
@@ -165,14 +165,13 @@ def _greedy_pairs(
     Ties go to the higher scores, then to the run's order.
     """
     candidates = []
-    corners_b = np.array([box.detection.box_xyxy for box in boxes_b], np.float64).reshape(-1, 4)
     for a, box_a in enumerate(boxes_a):
-        overlaps = iou(box_a.detection.box_xyxy, corners_b)
-        for b in np.flatnonzero(overlaps >= MATCH_IOU).tolist():
+        shared = _overlaps(box_a, boxes_b)
+        for b in np.flatnonzero(shared >= MATCH_IOU).tolist():
             box_b = boxes_b[b]
             if may_pair(box_a, box_b):
                 scores = box_a.detection.score + box_b.detection.score
-                candidates.append((-float(overlaps[b]), -scores, a, b))
+                candidates.append((-float(shared[b]), -scores, a, b))
     pairs: dict[int, int] = {}
     taken_b: set[int] = set()
     for _, _, a, b in sorted(candidates):
@@ -186,9 +185,16 @@ def _in_place_of(box: Box, boxes: Sequence[Box]) -> Box | None:
     """Returns the box that overlaps most, if by as much as a partner would."""
     if not boxes:
         return None
-    overlaps = iou(box.detection.box_xyxy, np.array([other.detection.box_xyxy for other in boxes]))
-    most = int(np.argmax(overlaps))
-    return boxes[most] if overlaps[most] >= MATCH_IOU else None
+    shared = _overlaps(box, boxes)
+    most = int(np.argmax(shared))
+    return boxes[most] if shared[most] >= MATCH_IOU else None
+
+
+def _overlaps(box: Box, boxes: Sequence[Box]) -> np.ndarray:
+    """Returns the IoU with each box, of polygons where one of the runs has rotated boxes."""
+    others = [other.detection for other in boxes]
+    rotated = any(one.polygon_xy is not None for one in (box.detection, *others))
+    return overlaps(box.detection, others, rotated=rotated)
 
 
 def _missed_object(found: Box, boxes: Sequence[Box]) -> Box | None:
@@ -207,11 +213,10 @@ def _asked_pairs(boxes_a: Sequence[Box], boxes_b: Sequence[Box]) -> list[BoxPair
 
 def _asked(box: Box) -> tuple[object, ...]:
     answer = box.answer
-    return () if answer is None else (answer.name, answer.box_xyxy, answer.class_name)
+    return () if answer is None else (answer.name, answer.box_xyxy, answer.polygon_xy, answer.class_name)
 
 
 def _pair(kind: Kind, a: Box | None, b: Box | None, *, beside: Box | None = None) -> BoxPair:
     if a is None or b is None:
         return BoxPair(kind, a, b, None, beside)
-    overlap = float(iou(a.detection.box_xyxy, np.array([b.detection.box_xyxy]))[0])
-    return BoxPair(kind, a, b, overlap, beside)
+    return BoxPair(kind, a, b, float(_overlaps(a, [b])[0]), beside)

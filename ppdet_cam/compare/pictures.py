@@ -69,6 +69,6 @@ def _shown(box: Box | None, pair: BoxPair) -> Box:
     corners = [one.detection.box_xyxy for one in boxes]
     left, top = (min(corner[side] for corner in corners) for side in (0, 1))
     right, bottom = (max(corner[side] for corner in corners) for side in (2, 3))
-    detection = replace(boxes[0].detection, box_xyxy=(left, top, right, bottom))
+    detection = replace(boxes[0].detection, box_xyxy=(left, top, right, bottom), polygon_xy=None)
     files: Mapping[str, str] = box.files if box is not None else {}
     return replace(boxes[0], detection=detection, files=files, answer=None)

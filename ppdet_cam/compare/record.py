@@ -11,7 +11,7 @@ from ppdet_cam.compare.differences import Difference
 from ppdet_cam.compare.matching import ImagePair
 from ppdet_cam.compare.measures import Mean, MeasuredPair, Summary
 from ppdet_cam.metrics import Interval
-from ppdet_cam.questions.boxes import MATCH_IOU
+from ppdet_cam.questions.overlaps import MATCH_IOU
 from ppdet_cam.report.reading import Box, Image, Run
 
 COMPARE_SCHEMA = 1
@@ -116,6 +116,7 @@ def _pair_record(measured: MeasuredPair, images: Sequence[ImagePair]) -> dict[st
 def _box_record(box: Box | None) -> dict[str, object] | None:
     if box is None:
         return None
+    polygon = box.detection.polygon_xy
     return {
         "index": box.detection.index,
         "class_name": box.detection.class_name,
@@ -123,5 +124,6 @@ def _box_record(box: Box | None) -> dict[str, object] | None:
         "box_xyxy": list(box.detection.box_xyxy),
         "status": box.status.name.lower(),
         "energy_in_box": box.energy_in_box,
+        **({} if polygon is None else {"polygon_xy": [list(corner) for corner in polygon]}),
         **({"asked": box.answer.name, "verdict": box.answer.verdict.name.lower()} if box.answer else {}),
     }

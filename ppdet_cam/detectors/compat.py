@@ -117,6 +117,7 @@ COUNTING = (
     "ppdet.modeling.heads.cascade_head",
     "ppdet.modeling.heads.tood_head",
     "ppdet.modeling.layers",
+    "ppdet.modeling.heads.s2anet_head",
 )
 TRANSFORMERS = (
     "ppdet.modeling.transformers.deformable_transformer",
@@ -147,11 +148,11 @@ def expand_to_scalars(x: paddle.Tensor, shape: object, name: str | None = None) 
 
 
 def _repair_scalars() -> None:
-    """Every R-CNN, TOOD and SOLOv2: what paddle and numpy take for a number has changed twice.
+    """Every R-CNN, TOOD, SOLOv2 and S2ANet: what paddle and numpy take for a number has changed twice.
 
     Error: ValueError: (InvalidArgument) The axis is expected to be in range of [0, 0), but got 0
     Where: `RPNHead._gen_proposal`, `BBoxPostProcess.get_pred`, `CascadeHead._get_rois_from_boxes`,
-    `TOODHead._reg_grid_sample` and `MaskMatrixNMS` hand 0-D tensors to `paddle.concat`.
+    `TOODHead._reg_grid_sample`, `MaskMatrixNMS` and `S2ANetHead.get_pred` hand 0-D tensors to `paddle.concat`.
     Versions: paddle >= 2.5, where indexing and `paddle.shape(x)[0]` give them; ppdet 2.6.0 to develop.
 
     Error: TypeError: only 0-dimensional arrays can be converted to Python scalars
@@ -238,6 +239,52 @@ def _repair_solov2() -> None:
     _module("ppdet.modeling.heads.solov2_head").paddle = repaired  # type: ignore[attr-defined]
 
 
+def floats_of(data: object, dtype: object = None, *rest: object, **options: object) -> paddle.Tensor:
+    """Returns `paddle.to_tensor`, with whole numbers as floats."""
+    tensor = paddle.to_tensor(data, dtype, *rest, **options)
+    return tensor if dtype is not None or tensor.is_floating_point() else tensor.astype("float32")
+
+
+def stack_of_floats(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None = None) -> paddle.Tensor:
+    """Returns `paddle.stack`, with whole numbers as floats."""
+    stacked = paddle.stack(x, axis, name)
+    return stacked if stacked.is_floating_point() else stacked.astype("float32")
+
+
+def _repair_rotated_anchors() -> None:
+    """S2ANet.
+
+    Error: TypeError: (InvalidType) Type promotion only support calculations between floating-point numbers ... But got
+    different data type x: float32, y: int64
+    Where: `S2ANetAnchorGenerator.gen_base_anchors`, scales of whole numbers; `forward`, shifts of whole numbers.
+    Versions: paddle >= 3.0; ppdet 2.6.0 and 2.7.0.
+
+    Error: AttributeError: 'int' object has no attribute 'numpy'
+    Where: `AlignConv.forward`, `x.shape[0].numpy()`, which nothing reads.
+    Versions: ppdet develop.
+
+    Error: none, but `AlignConv.get_offset` runs without a graph: a gradient lacks that the score depends on where the
+    refined anchor makes the convolution look. Training detaches the offsets by itself.
+    Versions: ppdet 2.6.0 to develop.
+    """
+    generator = _module("ppdet.modeling.proposal_generator.anchor_generator")
+    generator.paddle = PaddleSeenByModule(to_tensor=floats_of, stack=stack_of_floats)  # type: ignore[attr-defined]
+    anchors = generator.S2ANetAnchorGenerator
+    own = anchors.forward
+    # a stride of 64 bits is multiplied with whole numbers of 32, and paddle warns of that
+    anchors.forward = lambda self, featmap_size, stride=16: own(self, featmap_size, int(stride))
+    align = _module("ppdet.modeling.layers").AlignConv
+    with_graph = align.get_offset.__wrapped__
+
+    def forward(
+        self: nn.Layer, x: paddle.Tensor, refine_anchors: paddle.Tensor, featmap_size: object, stride: paddle.Tensor
+    ) -> paddle.Tensor:
+        offset = with_graph(self, refine_anchors, featmap_size, stride.astype("float32"))
+        return nn.functional.relu(self.align_conv(x, offset.detach() if self.training else offset))
+
+    align.forward = forward
+
+
 def _repair_auxiliary_head() -> None:
     """PP-YOLOE with an auxiliary head, which is for training only.
 
@@ -320,6 +367,7 @@ def apply_repairs() -> None:
     _repair_scalars()
     _repair_deformable_attention()
     _repair_solov2()
+    _repair_rotated_anchors()
     _repair_auxiliary_head()
     _repair_peak_counts()
     _repair_download_without_timeout()

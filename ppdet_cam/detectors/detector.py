@@ -35,6 +35,7 @@ from ppdet_cam.detectors.loading import load_into
 from ppdet_cam.detectors.preprocessing import Preprocessing
 from ppdet_cam.detectors.workspace import first_line
 from ppdet_cam.errors import ImageError, PpdetCamError, WeightsError
+from ppdet_cam.polygons import box_around, polygon_of
 from ppdet_cam.structures import Candidates, CellStrides, Detection, Frame, ImageGeometry, Quantity
 
 
@@ -108,7 +109,7 @@ class Detector:
         return self.weights
 
     def predict(self, frame: Frame) -> np.ndarray:
-        """Returns the boxes that ppdet's plain inference gives: float32 [K, 6], label, score and box."""
+        """Returns the boxes that ppdet's plain inference gives: float32 [K, 6], label, score, box; polygons [K, 10]."""
         inputs, _ = self.reader.prepare(frame)
         with paddle.no_grad(), self.extractor.boxes_only():
             return self._run(inputs, frame)
@@ -157,7 +158,7 @@ class Detector:
             stack.enter_context(self.extractor.whole_graph())
             explained = self.extractor.explained_layers(wanted)
             stack.enter_context(without_graph([la for la in self.extractor.graph_free if la not in explained]))
-            stack.enter_context(without_graph([] if wanted is Quantity.BOXES else self.extractor.box_branch))
+            stack.enter_context(without_graph([] if wanted.is_of_box else self.extractor.box_branch))
             capture = stack.enter_context(capturing(dict(layers), self._grids(inputs)))
             looks = stack.enter_context(attending(attention or {}, self._grids(inputs)))
             watch = stack.enter_context(watching(self.extractor.watched))
@@ -239,6 +240,7 @@ class Detector:
 
     def _detection(self, index: int, row: np.ndarray, score_before_nms: float | None) -> Detection:
         label = int(row[0])
-        left, top, right, bottom = (float(value) for value in row[2:6])
+        polygon = polygon_of(row[2:]) if len(row) > 6 else None
+        left, top, right, bottom = box_around(polygon) if polygon else (float(value) for value in row[2:6])
         name = self.class_names[label] if label < len(self.class_names) else f"class {label}"
-        return Detection(index, label, name, float(row[1]), (left, top, right, bottom), score_before_nms)
+        return Detection(index, label, name, float(row[1]), (left, top, right, bottom), score_before_nms, polygon)

@@ -48,11 +48,10 @@ class AlteredImages:
         scores[detection.class_id] = 1.0
         sure = candidates.scores[:, detection.class_id]
         seen = sure >= self._detector.extractor.keep_rule.score_threshold
-        column = detection.class_id if candidates.boxes_xyxy.shape[1] > 1 else 0
         return best_similarity(
-            detection.box_xyxy,
+            detection.outline,
             scores[: candidates.scores.shape[1]],
-            boxes_xyxy=candidates.boxes_xyxy[seen, column],
+            boxes_xyxy=candidates.outlines(detection.class_id)[seen],
             scores=candidates.scores[seen],
             objectness=sure[seen],
         )

@@ -35,6 +35,7 @@ from ppdet_cam.metrics import (
     spearman,
 )
 from ppdet_cam.outputs.raw import block_means
+from ppdet_cam.questions.overlaps import corners
 from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, parse_target
 from ppdet_cam.questions.truth import Match, TrueBox, match, true_mask
@@ -215,7 +216,7 @@ class _Image:
         original_hw = self._frame.original_hw
         for name in baselines.names():
             of_box = baselines.get(name)
-            yield name, "", (of_box(box.detection.box_xyxy, map_hw=original_hw) for box in self.boxes)
+            yield name, "", (of_box(box.detection.outline, map_hw=original_hw) for box in self.boxes)
         layers = [question.layers for question in self._plan.questions if label_of(question)[1]]
         for layer, *_ in dict.fromkeys(layers):
             yield SHIPPED_TOOL, layer, self._shipped_maps(layer)
@@ -249,10 +250,12 @@ class _Image:
             )
         of = MeasuredMap(
             heatmap,
-            box.detection.box_xyxy,
+            box.detection.outline,
             mask=self._mask(known),
             evidence_xyxy=known.evidence_xyxy,
-            other_boxes_xyxy=tuple(other.box_xyxy for other in box.others),
+            other_boxes_xyxy=tuple(
+                other.box_xyxy if box.detection.polygon_xy is None else corners(other) for other in box.others
+            ),
             curves=both,
         )
         there = set(applicable(of))

@@ -32,7 +32,7 @@ from ppdet_cam.methods import (
 from ppdet_cam.methods.occlusion import CELLS
 from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
-from ppdet_cam.structures import Candidates, FeatureMap, Frame, HeadOutputs
+from ppdet_cam.structures import FeatureMap, Frame, HeadOutputs
 
 DEFAULT_MASKS = 1000
 
@@ -68,15 +68,16 @@ def black_box_maps(
     """
     count = question.samples or DEFAULT_MASKS
     threshold = detector.extractor.keep_rule.score_threshold
-    wanted = [_of_class(forward.candidates(), box.row, box.class_id) for box in kept]
+    seen = forward.candidates()
+    wanted = [(seen.outlines(box.class_id)[box.row], seen.scores[box.row]) for box in kept]
     similarities = np.zeros((len(kept), count))
     masks = random_masks(count, image_hw=frame.original_hw, seed=question.seed)
     runs = candidates_of_masked_images(detector, frame, masks, batch=question.batch)
     for position, candidates in enumerate(progress(runs, total=count, what="masks")):
         confident = candidates.scores.max(axis=1) >= threshold
-        boxes, scores = candidates.boxes_xyxy[confident], candidates.scores[confident]
+        scores = candidates.scores[confident]
         for of_box, (box, class_scores), similar in zip(kept, wanted, similarities):
-            own_boxes = boxes[:, of_box.class_id if boxes.shape[1] > 1 else 0]
+            own_boxes = candidates.outlines(of_box.class_id)[confident]
             sure = scores.max(axis=1, initial=0.0)
             similar[position] = detection_similarity(box, class_scores, own_boxes, scores, objectness=sure)
     maps = [
@@ -100,7 +101,7 @@ def occlusion_map(
     What falls is the lead of the box's class over the best other class at the same candidate; with another target than
     "class", that target's number. `samples` is how many windows there are along the longer side.
     """
-    box_xyxy, _ = _of_class(forward.candidates(), kept.row, kept.class_id)
+    box_xyxy = forward.candidates().boxes_of(kept.class_id)[kept.row]
     windows = windows_over(box_xyxy.tolist(), image_hw=frame.original_hw, cells=question.samples or CELLS)
     if target.name == DEFAULT_TARGET:
         target = Target(target.name, target.quantity, (_lead,))
@@ -125,12 +126,6 @@ def occlusion_map(
 
 def _lead(outputs: HeadOutputs, row: int, class_id: int) -> np.ndarray:
     return np.asarray(margin(np.asarray(outputs.probabilities[row]), class_id))
-
-
-def _of_class(candidates: Candidates, row: int, class_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a candidate's box for a class, and all its scores."""
-    column = class_id if candidates.boxes_xyxy.shape[1] > 1 else 0
-    return candidates.boxes_xyxy[row, column], candidates.scores[row]
 
 
 def with_channel_scores(

@@ -13,7 +13,7 @@ from ppdet_cam.explaining.projection import box_on_original
 from ppdet_cam.questions.boxes import Scene, judge, own_score
 from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.truth import TrueBox, match, missed
-from ppdet_cam.structures import Answer, Detection
+from ppdet_cam.structures import Answer, Detection, Quantity
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def subjects_of(
     threshold = question.selection.draw_threshold
     matches = match([d for d in forward.detections if d.score >= threshold], true_boxes)
     claimed = frozenset(found.index for found in matches)
-    asked += [(box.asked(), claimed) for box in missed(true_boxes, matches)]
+    rotated = Quantity.ROTATED in detector.extractor.quantities
+    asked += [(box.asked(rotated=rotated), claimed) for box in missed(true_boxes, matches)]
     if asked:
         scene = _scene(detector, forward, threshold)
         for box, taken in asked:

@@ -187,9 +187,9 @@ def detection_similarity(
     No deviation. A candidate without area or without any class score counts 0.
 
     Args:
-        box: float [4], left, top, right, bottom.
+        box: float [4], left, top, right, bottom; or [4, 2], the corners of a rotated box.
         class_scores: float [C], of the box, >= 0.
-        boxes: float [M, 4], the candidates' boxes, in the same frame.
+        boxes: float [M, 4] or [M, 4, 2], the candidates' boxes, in the same frame.
         scores: float [M, C], the candidates' class scores, >= 0.
         objectness: float [M], 0 to 1; None when the detector has none.
 
@@ -203,7 +203,7 @@ def detection_similarity(
         ... )  # half of the box, the same class
         0.5
     """
-    return best_similarity(tuple(box), class_scores, boxes_xyxy=boxes, scores=scores, objectness=objectness)
+    return best_similarity(tuple(box.tolist()), class_scores, boxes_xyxy=boxes, scores=scores, objectness=objectness)
 
 
 @method(

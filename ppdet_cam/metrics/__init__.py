@@ -42,6 +42,7 @@ from ppdet_cam.metrics.regions import Box, MetricError, box_coverage, box_share
 from ppdet_cam.metrics.sanity import map_ssim, rank_correlations, spearman, structural_similarity
 from ppdet_cam.metrics.similarity import best_similarity, box_iou, similarity
 from ppdet_cam.metrics.statistics import Interval, bootstrap_interval, paired_difference
+from ppdet_cam.polygons import BoxXyxy
 from ppdet_cam.registry import Registry
 
 __all__ = [
@@ -100,7 +101,7 @@ class MeasuredMap:
 
     Attributes:
         heatmap: float [H, W], >= 0, original pixels.
-        box_xyxy: the object, left, top, right, bottom in original pixels.
+        box_xyxy: the object, left, top, right, bottom in original pixels, or the four corners (x, y) of a rotated box.
         mask: bool or float [H, W], the object's pixels.
         evidence_xyxy: the place that alone makes the object its class.
         other_boxes_xyxy: the image's other objects; empty counts as not known, as nothing can be told apart.
@@ -111,7 +112,7 @@ class MeasuredMap:
     heatmap: np.ndarray
     box_xyxy: Box
     mask: np.ndarray | None = None
-    evidence_xyxy: Box | None = None
+    evidence_xyxy: BoxXyxy | None = None
     other_boxes_xyxy: tuple[Box, ...] = ()
     curves: Curves | None = None
     compared_heatmap: np.ndarray | None = None

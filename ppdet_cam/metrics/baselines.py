@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 from scipy import special
 
-from ppdet_cam.metrics.regions import Box, box_coverage, checked_box
+from ppdet_cam.metrics.regions import Box, box_coverage, checked_box, checked_polygon, is_polygon
+from ppdet_cam.polygons import PolygonXy
 from ppdet_cam.registry import Registry
 
 
@@ -44,7 +45,7 @@ def filled_box(box_xyxy: Box, *, map_hw: tuple[int, int]) -> np.ndarray:
     """Returns the box filled evenly; a pixel cut by its edge gets the part that is in the box.
 
     Args:
-        box_xyxy: left, top, right, bottom in pixels.
+        box_xyxy: left, top, right, bottom, or four corners, in pixels.
         map_hw: height and width of the map.
 
     Returns:
@@ -62,10 +63,11 @@ def centred_gaussian(box_xyxy: Box, *, map_hw: tuple[int, int]) -> np.ndarray:
     """Returns a Gaussian on the box's centre, cut off at the box: "look at the middle of the object".
 
     Its standard deviation is a quarter of the box's width along x and of its height along y, so the box reaches two
-    standard deviations to each side. A pixel gets the Gaussian's integral over the part of it that is in the box.
+    standard deviations to each side. A pixel gets the Gaussian's integral over the part of it that is in the box; in a
+    rotated box, whose width and height run along its own sides, the value at its middle times the part in the box.
 
     Args:
-        box_xyxy: left, top, right, bottom in pixels.
+        box_xyxy: left, top, right, bottom, or four corners, in pixels.
         map_hw: height and width of the map.
 
     Returns:
@@ -75,6 +77,8 @@ def centred_gaussian(box_xyxy: Box, *, map_hw: tuple[int, int]) -> np.ndarray:
         >>> centred_gaussian((0.0, 0.0, 4.0, 1.0), map_hw=(1, 4)).round(3)
         array([[0.142, 0.358, 0.358, 0.142]])
     """
+    if is_polygon(box_xyxy):
+        return _density(_rotated_gaussian(checked_polygon(box_xyxy), map_hw) * box_coverage(box_xyxy, map_hw=map_hw))
     left, top, right, bottom = checked_box(box_xyxy)
     along_y = _axis_gaussian(top, bottom, map_hw[0])
     along_x = _axis_gaussian(left, right, map_hw[1])
@@ -88,6 +92,18 @@ def _axis_gaussian(start: float, stop: float, pixels: int) -> np.ndarray:
     edges = np.clip(np.arange(pixels + 1, dtype=np.float64), start, stop)
     deviation = (stop - start) / 4
     return np.diff(special.erf((edges - (start + stop) / 2) / (math.sqrt(2) * deviation))) / 2
+
+
+def _rotated_gaussian(corners: PolygonXy, map_hw: tuple[int, int]) -> np.ndarray:
+    """Returns [H, W], at each pixel's middle, a Gaussian on the corners' middle with a quarter of each side."""
+    one, two, three, four = np.array(corners)
+    sides = np.stack([(two - one + three - four) / 2, (four - one + three - two) / 2])
+    if abs(np.linalg.det(sides)) < 1e-12:
+        return np.zeros(map_hw)
+    y, x = np.mgrid[: map_hw[0], : map_hw[1]] + 0.5
+    middle = (one + two + three + four) / 4
+    in_sides = np.stack([x - middle[0], y - middle[1]], axis=-1) @ np.linalg.inv(sides)
+    return np.exp(-np.square(4 * in_sides).sum(axis=-1) / 2)
 
 
 def _density(weights: np.ndarray) -> np.ndarray:

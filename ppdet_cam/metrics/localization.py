@@ -1,8 +1,8 @@
 """Where a map lies: on its box, on the evidence, on other objects, and how widely it is spread. numpy only.
 
-All of these look at the map's shape alone: a map times a positive number scores the same. A blank map (all zero) is a
-miss: 0 where more is better; where less is better it scores as a flat map (spread) or the worst value
-(`object_discrimination`). No metric returns NaN.
+A box is four numbers, or the four corners of a rotated one. All of these look at the map's shape alone: a map times a
+positive number scores the same. A blank map (all zero) is a miss: 0 where more is better; where less is better it
+scores as a flat map (spread) or the worst value (`object_discrimination`). No metric returns NaN.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from ppdet_cam.metrics.regions import (
     checked_box,
     checked_heatmap,
     checked_mask,
+    checked_polygon,
+    is_polygon,
 )
 
 
@@ -33,7 +35,7 @@ def pointing(heatmap: np.ndarray, box_xyxy: Box) -> float:
 
     Args:
         heatmap: float [H, W], >= 0.
-        box_xyxy: left, top, right, bottom in the map's pixels.
+        box_xyxy: left, top, right, bottom in the map's pixels, or the four corners (x, y) of a rotated box.
 
     Returns:
         0 to 1; 0 for a blank map, and for a box outside the image.
@@ -71,7 +73,7 @@ def pointing_over_chance(heatmap: np.ndarray, box_xyxy: Box) -> float:
 
     Args:
         heatmap: float [H, W], >= 0.
-        box_xyxy: left, top, right, bottom in the map's pixels.
+        box_xyxy: left, top, right, bottom in the map's pixels, or the four corners (x, y) of a rotated box.
 
     Returns:
         0 to 1 / share; 1 is chance. 0 for a blank map, and for a box without area in the image.
@@ -92,7 +94,7 @@ def energy(heatmap: np.ndarray, box_xyxy: Box) -> float:
 
     Args:
         heatmap: float [H, W], >= 0.
-        box_xyxy: left, top, right, bottom in the map's pixels.
+        box_xyxy: left, top, right, bottom in the map's pixels, or the four corners (x, y) of a rotated box.
 
     Returns:
         0 to 1; 0 for a blank map. A flat map scores the box's share of the image.
@@ -130,7 +132,7 @@ def energy_over_chance(heatmap: np.ndarray, box_xyxy: Box) -> float:
 
     Args:
         heatmap: float [H, W], >= 0.
-        box_xyxy: left, top, right, bottom in the map's pixels.
+        box_xyxy: left, top, right, bottom in the map's pixels, or the four corners (x, y) of a rotated box.
 
     Returns:
         0 to 1 / share; 1 is chance. 0 for a blank map, and for a box without area in the image.
@@ -192,7 +194,8 @@ def compactness(heatmap: np.ndarray, box_xyxy: Box) -> float:
 
     Args:
         heatmap: float [H, W], >= 0.
-        box_xyxy: left, top, right, bottom in the map's pixels; only its width and height count.
+        box_xyxy: left, top, right, bottom in the map's pixels; only its width and height count. Of four corners, the
+            two diagonals' mean square counts.
 
     Returns:
         0 (all energy in one pixel) and up, at most the image's diagonal over the box's half diagonal. A blank map
@@ -206,8 +209,7 @@ def compactness(heatmap: np.ndarray, box_xyxy: Box) -> float:
         1.0
     """
     values = checked_heatmap(heatmap)
-    left, top, right, bottom = checked_box(box_xyxy)
-    half_diagonal_squared = ((right - left) ** 2 + (bottom - top) ** 2) / 4
+    half_diagonal_squared = _half_diagonal_squared(box_xyxy)
     if half_diagonal_squared == 0:
         raise MetricError(f"box {box_xyxy!r} is a point; compactness is measured in half diagonals of the box")
     if not values.any():
@@ -287,6 +289,14 @@ def object_discrimination(heatmap: np.ndarray, box_xyxy: Box, *, other_boxes_xyx
     every = np.maximum(others, box_coverage(box_xyxy, map_hw=_hw(values)))
     on_objects = float((values * every).sum())
     return float((values * others).sum() / on_objects) if on_objects else 0.0
+
+
+def _half_diagonal_squared(box_xyxy: Box) -> float:
+    if is_polygon(box_xyxy):
+        one, two, three, four = np.array(checked_polygon(box_xyxy))
+        return float((np.square(three - one).sum() + np.square(four - two).sum()) / 8)
+    left, top, right, bottom = checked_box(box_xyxy)
+    return ((right - left) ** 2 + (bottom - top) ** 2) / 4
 
 
 def _hw(values: np.ndarray) -> tuple[int, int]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Union
+
 import numpy as np
 
 from ppdet_cam.errors import PpdetCamError
+from ppdet_cam.polygons import PolygonXy, polygon_coverage, polygon_of
 
-Box = tuple[float, float, float, float]
+# (left, top, right, bottom), or the four corners (x, y) of a rotated box
+Box = Union[tuple[float, float, float, float], PolygonXy]
 
 
 class MetricError(PpdetCamError, ValueError):
@@ -17,10 +21,12 @@ def box_coverage(box_xyxy: Box, *, map_hw: tuple[int, int]) -> np.ndarray:
     """Returns how much of each pixel lies in a box.
 
     Pixel i covers [i, i + 1), so along one axis it shares max(0, min(i + 1, right) - max(i, left)) with the box; the
-    pixel's covered area is the product over the axes. What lies outside the image counts for nothing.
+    pixel's covered area is the product over the axes. Of a rotated box the covered area is exact as well
+    (`polygons.polygon_coverage`). What lies outside the image counts for nothing.
 
     Args:
-        box_xyxy: left, top, right, bottom in pixels, any floats with left <= right and top <= bottom.
+        box_xyxy: left, top, right, bottom in pixels, any floats with left <= right and top <= bottom; or the four
+            corners (x, y) of a convex polygon.
         map_hw: height and width of the map.
 
     Returns:
@@ -30,9 +36,14 @@ def box_coverage(box_xyxy: Box, *, map_hw: tuple[int, int]) -> np.ndarray:
         MetricError: the box is not finite, or its edges are the wrong way round.
 
     Example:
+        >>> box_coverage(((1, 0), (2, 1), (1, 2), (0, 1)), map_hw=(2, 2))
+        array([[0.5, 0.5],
+               [0.5, 0.5]])
         >>> box_coverage((0.5, 0.0, 2.0, 0.5), map_hw=(1, 3))
         array([[0.25, 0.5 , 0.  ]])
     """
+    if is_polygon(box_xyxy):
+        return polygon_coverage(checked_polygon(box_xyxy), map_hw=map_hw)
     left, top, right, bottom = checked_box(box_xyxy)
     along_y = _axis_coverage(top, bottom, map_hw[0])
     along_x = _axis_coverage(left, right, map_hw[1])
@@ -43,7 +54,7 @@ def box_share(box_xyxy: Box, *, map_hw: tuple[int, int]) -> float:
     """Returns the box's share of the image's area, which is what a flat map scores in it by chance.
 
     Args:
-        box_xyxy: left, top, right, bottom in pixels; only the part within the image counts.
+        box_xyxy: left, top, right, bottom, or four corners, in pixels; only the part within the image counts.
         map_hw: height and width of the image.
 
     Returns:
@@ -56,7 +67,26 @@ def box_share(box_xyxy: Box, *, map_hw: tuple[int, int]) -> float:
     return float(box_coverage(box_xyxy, map_hw=map_hw).sum() / (map_hw[0] * map_hw[1]))
 
 
-def checked_box(box_xyxy: Box) -> Box:
+def is_polygon(box_xyxy: Box) -> bool:
+    """Returns whether a box is given by its corners."""
+    return np.ndim(box_xyxy) == 2
+
+
+def checked_polygon(corners_xy: Box) -> PolygonXy:
+    """Returns the corners as floats.
+
+    Raises:
+        MetricError: they are not four finite (x, y).
+    """
+    points = np.asarray(corners_xy, dtype=np.float64)
+    if points.shape != (4, 2) or not np.isfinite(points).all():
+        raise MetricError(
+            f"{corners_xy!r} are not a polygon's four corners; give four finite (x, y), in order around it"
+        )
+    return polygon_of(points)
+
+
+def checked_box(box_xyxy: Box) -> tuple[float, float, float, float]:
     """Returns the box as floats.
 
     Raises:

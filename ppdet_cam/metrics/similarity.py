@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ppdet_cam.metrics.regions import Box, MetricError, checked_box
+from ppdet_cam.metrics.regions import Box, MetricError, checked_box, checked_polygon, is_polygon
+from ppdet_cam.polygons import polygon_iou
 
 
 def similarity(
@@ -24,9 +25,9 @@ def similarity(
     keep one class and its score, give one-hot rows and the score as `objectness`.
 
     Args:
-        box_xyxy: the detection's box.
+        box_xyxy: the detection's box, or its four corners.
         class_scores: float [C], its class scores.
-        boxes_xyxy: float [N, 4], the candidates' boxes.
+        boxes_xyxy: float [N, 4], the candidates' boxes, or [N, 4, 2], their corners.
         scores: float [N, C], their class scores.
         objectness: float [N], 0 to 1, or None.
 
@@ -42,7 +43,7 @@ def similarity(
         array([0.3])
     """
     boxes, candidates, target = (np.asarray(values, dtype=np.float64) for values in (boxes_xyxy, scores, class_scores))
-    boxes = boxes.reshape(-1, 4)
+    boxes = boxes if boxes.ndim == 3 else boxes.reshape(-1, 4)
     factor = np.ones(len(boxes)) if objectness is None else np.asarray(objectness, dtype=np.float64)
     if candidates.shape != (len(boxes), len(target)) or factor.shape != (len(boxes),):
         raise MetricError(
@@ -67,9 +68,9 @@ def best_similarity(
     D-RISE, section 3: the maximum of `similarity` over all candidates.
 
     Args:
-        box_xyxy: the detection's box.
+        box_xyxy: the detection's box, or its four corners.
         class_scores: float [C], its class scores.
-        boxes_xyxy: float [N, 4], the candidates' boxes.
+        boxes_xyxy: float [N, 4], the candidates' boxes, or [N, 4, 2], their corners.
         scores: float [N, C], their class scores.
         objectness: float [N], 0 to 1, or None.
 
@@ -88,8 +89,8 @@ def box_iou(box_xyxy: Box, boxes_xyxy: np.ndarray) -> np.ndarray:
     """Returns intersection over union of a box with each of others, edges being continuous (no pixel is added).
 
     Args:
-        box_xyxy: left, top, right, bottom.
-        boxes_xyxy: float [N, 4].
+        box_xyxy: left, top, right, bottom; or four corners.
+        boxes_xyxy: float [N, 4]; or [N, 4, 2], as the box.
 
     Returns:
         float64 [N], 0 to 1; 0 where neither box has an area.
@@ -98,6 +99,8 @@ def box_iou(box_xyxy: Box, boxes_xyxy: np.ndarray) -> np.ndarray:
         >>> box_iou((0, 0, 2, 1), np.array([[1.0, 0.0, 3.0, 1.0]]))
         array([0.33333333])
     """
+    if is_polygon(box_xyxy):
+        return polygon_iou(checked_polygon(box_xyxy), np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4, 2))
     left, top, right, bottom = checked_box(box_xyxy)
     others = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)
     widths = np.minimum(others[:, 2], right) - np.maximum(others[:, 0], left)

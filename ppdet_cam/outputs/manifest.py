@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from ppdet_cam.polygons import PolygonXy
 from ppdet_cam.questions.truth import Match, TrueBox
 from ppdet_cam.structures import Detection, Explanation, MapStatus
 
@@ -70,6 +71,8 @@ def box_record(
         "status": explanation.status.name.lower(),
         "energy_in_box": energy_in_box,
     }
+    if detection.polygon_xy is not None:
+        record["polygon_xy"] = _points(detection.polygon_xy)
     if detection.score_before_nms is not None:
         record["score_before_nms"] = detection.score_before_nms
     if explanation.status is not MapStatus.OK:
@@ -86,10 +89,15 @@ def box_record(
             "words": answer.words,
             "iou": answer.iou,
             "other_index": answer.other_index,
+            **({} if answer.polygon_xy is None else {"polygon_xy": _points(answer.polygon_xy)}),
         }
     if truth is not None:
         record["truth"] = dict(truth)
     return record
+
+
+def _points(polygon_xy: PolygonXy) -> list[list[float]]:
+    return [list(corner) for corner in polygon_xy]
 
 
 def image_record(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppdet_cam.polygons import corners_of
 from ppdet_cam.structures import Detection, Explanation, GridMap, GridPlacement, MapStatus
 
 RAW_DTYPES = ("float16", "float32")
@@ -166,8 +167,10 @@ def encode_grids(maps: Sequence[RawGrids], *, original_hw: tuple[int, int], dtyp
 
 def _of_boxes(maps: Sequence[RawMap | RawGrids], original_hw: tuple[int, int]) -> dict[str, np.ndarray]:
     """Returns scale float32 [K], names [K], index int32 [K], class_id int32 [K], scores float32 [K], boxes_xyxy float32
-    [K, 4] and original_hw int32 [2]."""
+    [K, 4], original_hw int32 [2], and of rotated boxes polygons_xy float32 [K, 4, 2]."""
     detections = [stored.detection for stored in maps]
+    rotated = any(detection.polygon_xy is not None for detection in detections)
+    corners = [detection.polygon_xy or corners_of(detection.box_xyxy) for detection in detections]
     return {
         "scale": np.array([stored.scale for stored in maps], np.float32),
         "names": np.array([stored.name for stored in maps], np.str_),
@@ -176,6 +179,7 @@ def _of_boxes(maps: Sequence[RawMap | RawGrids], original_hw: tuple[int, int]) -
         "scores": np.array([detection.score for detection in detections], np.float32),
         "boxes_xyxy": np.array([detection.box_xyxy for detection in detections], np.float32).reshape(-1, 4),
         "original_hw": np.array(original_hw, np.int32),
+        **({"polygons_xy": np.array(corners, np.float32)} if rotated else {}),
     }
 
 

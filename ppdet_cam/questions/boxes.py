@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.polygons import BoxXyxy, PolygonXy, box_around, is_convex, polygon_of
 from ppdet_cam.questions.heights import higher_neighbour, summit
+from ppdet_cam.questions.overlaps import MATCH_IOU, iou, overlaps, overlaps_of
 from ppdet_cam.questions.targets import class_id_of
 from ppdet_cam.structures import Answer, Candidates, Contest, Detection, Verdict
-
-# Two boxes are of the same object when they overlap by this much, as in COCO's AP50 and Pascal VOC.
-MATCH_IOU = 0.5
-
-BoxXyxy = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -26,47 +24,80 @@ class AskedBox:
         name: file stem of what is written about it.
         box_xyxy: original pixels.
         class_text: name or id of the class asked about, None for any.
+        polygon_xy: its four corners, where it was given as a polygon; `box_xyxy` is then the upright box around it.
     """
 
     name: str
     box_xyxy: BoxXyxy
     class_text: str | None = None
+    polygon_xy: PolygonXy | None = None
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The numbers that it was given by: four, or eight of a polygon."""
+        return (
+            self.box_xyxy if self.polygon_xy is None else tuple(value for corner in self.polygon_xy for value in corner)
+        )
 
 
 def parse_box(text: str, position: int = 0) -> AskedBox:
-    """Returns the box of "left,top,right,bottom" or "left,top,right,bottom,CLASS".
+    """Returns the box of "left,top,right,bottom" or of a polygon's corners "x,y,x,y,x,y,x,y", ",CLASS" behind or not.
 
     Args:
         text: as on the command line.
         position: counts the boxes asked about; it names the files.
 
     Raises:
-        ConfigError: not four finite numbers, or a box without area.
+        ConfigError: not four finite numbers, or eight, or a box without area.
 
     Example:
         >>> parse_box("10,20,110.5,220,dog").box_xyxy
         (10.0, 20.0, 110.5, 220.0)
     """
-    parts = text.split(",", 4)
-    try:
-        left, top, right, bottom = (float(part) for part in parts[:4])
-    except ValueError as error:
-        raise ConfigError(
-            f"--box {text!r} is not left,top,right,bottom or left,top,right,bottom,CLASS in pixels of the image, "
-            "such as --box 34,50,210,180,dog"
-        ) from error
-    return asked_box((left, top, right, bottom), parts[4].strip() if len(parts) > 4 else None, name=f"box_{position}")
+    for count in (8, 4):
+        parts = text.split(",", count)
+        values = _numbers(parts[:count])
+        if len(values) == count:
+            return asked_box(values, parts[count].strip() if len(parts) > count else None, name=f"box_{position}")
+    raise ConfigError(
+        f"--box {text!r} is not left,top,right,bottom or left,top,right,bottom,CLASS in pixels of the image, such as "
+        "--box 34,50,210,180,dog; nor a polygon's corners x,y,x,y,x,y,x,y with ,CLASS behind them or not"
+    )
+
+
+def _numbers(parts: Sequence[str]) -> list[float]:
+    """Returns the parts as numbers, as far as they are some."""
+    numbers = []
+    with contextlib.suppress(ValueError):
+        for part in parts:
+            numbers.append(float(part))
+    return numbers
 
 
 def asked_box(box_xyxy: Sequence[float], class_text: str | None = None, *, name: str = "box_0") -> AskedBox:
     """Returns a box to ask about.
 
+    Args:
+        box_xyxy: left, top, right, bottom; or x and y of a polygon's four corners, one after the other around it.
+        class_text: name or id of the class, None for any.
+        name: file stem of what is written about it.
+
     Raises:
-        ConfigError: not four finite numbers, or a box without area.
+        ConfigError: not four finite numbers, or eight; a box without area, or a polygon that is not convex.
     """
     values = tuple(float(value) for value in box_xyxy)
-    if len(values) != 4 or not np.isfinite(values).all():
-        raise ConfigError(f"a box is left, top, right, bottom: four finite numbers, not {values}")
+    if len(values) not in (4, 8) or not np.isfinite(values).all():
+        raise ConfigError(
+            f"a box is left, top, right, bottom: four finite numbers, or eight for a polygon's corners, not {values}"
+        )
+    if len(values) == 8:
+        polygon = polygon_of(values)
+        if not is_convex(polygon):
+            raise ConfigError(
+                f"polygon {','.join(f'{value:g}' for value in values)} is not convex: give its four corners x,y one "
+                "after the other around it"
+            )
+        return AskedBox(name, box_around(polygon), class_text or None, polygon)
     left, top, right, bottom = values
     if left >= right or top >= bottom:
         raise ConfigError(
@@ -139,22 +170,6 @@ class Selection:
         return [there[index] for index in sorted(set(self.box_index))]
 
 
-def iou(box_xyxy: Sequence[float], boxes_xyxy: np.ndarray) -> np.ndarray:
-    """Returns intersection over union of one box with each of [M, 4], float64 [M].
-
-    Example:
-        >>> iou((0, 0, 2, 1), np.array([[1, 0, 3, 1], [0, 0, 2, 1]]))
-        array([0.33333333, 1.        ])
-    """
-    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
-    left, top, right, bottom = (float(value) for value in box_xyxy)
-    width = (np.minimum(boxes[:, 2], right) - np.maximum(boxes[:, 0], left)).clip(min=0)
-    height = (np.minimum(boxes[:, 3], bottom) - np.maximum(boxes[:, 1], top)).clip(min=0)
-    shared = width * height
-    areas = (boxes[:, 2] - boxes[:, 0]).clip(min=0) * (boxes[:, 3] - boxes[:, 1]).clip(min=0)
-    return shared / np.maximum((right - left) * (bottom - top) + areas - shared, 1e-12)
-
-
 @dataclass(frozen=True)
 class Judgement:
     """What became of a box that was asked about, and which candidate is to be explained.
@@ -208,6 +223,11 @@ class Scene:
         """The score that a candidate needs to be shown."""
         return max(self.draw_threshold, self.nms_score_threshold)
 
+    @property
+    def is_rotated(self) -> bool:
+        """Whether the detector draws polygons."""
+        return self.candidates.polygons_xy is not None
+
     def class_name(self, class_id: int) -> str:
         """Returns the name of a class."""
         return self.class_names[class_id] if class_id < len(self.class_names) else f"class {class_id}"
@@ -237,30 +257,43 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
     class_id = None if asked.class_text is None else class_id_of(asked.class_text, scene.class_names)
     found = _finder(asked, class_id, scene, claimed)
     if found is not None:
-        overlap = float(iou(asked.box_xyxy, np.array([found.box_xyxy]))[0])
+        overlap = float(overlaps(asked, [found], rotated=scene.is_rotated)[0])
         words = f"found by detection {_named(found)}, IoU {overlap:.2f}"
         return _judgement(
             asked, scene, class_id, Verdict.FOUND, words, overlap, scene.rows[found.index], found, found.index
         )
     boxes, scores, class_ids = _per_candidate(scene.candidates, class_id)
-    overlaps = iou(asked.box_xyxy, boxes)
-    overlaps[_claimed_rows(scene, claimed, class_ids)] = 0.0  # they are other objects' candidates
-    near = overlaps >= MATCH_IOU
+    polygons = scene.candidates.polygons_xy
+    shared = overlaps_of(asked, boxes, polygons)
+    shared[_claimed_rows(scene, claimed, class_ids)] = 0.0  # they are other objects' candidates
+    near = shared >= MATCH_IOU
     if not near.any():
-        best = float(overlaps.max(initial=0.0))
+        best = float(shared.max(initial=0.0))
         words = f"no candidate there: the best IoU is {best:.2f}" + _first_stage(asked, scene)
         words += _others_there(asked, scene, class_id, claimed)
         nothing = Detection(
-            -1, class_id or 0, "any" if class_id is None else scene.class_name(class_id), 0.0, asked.box_xyxy
+            -1,
+            class_id or 0,
+            "any" if class_id is None else scene.class_name(class_id),
+            0.0,
+            asked.box_xyxy,
+            polygon_xy=asked.polygon_xy,
         )
         return _judgement(asked, scene, class_id, Verdict.NO_CANDIDATE, words, best, None, nothing, None)
     passing = near & (scores >= scene.threshold)
     among = passing if passing.any() else near
-    row = max(np.flatnonzero(among), key=lambda candidate: (overlaps[candidate], scores[candidate]))
+    row = max(np.flatnonzero(among), key=lambda candidate: (shared[candidate], scores[candidate]))
     left, top, right, bottom = (float(value) for value in boxes[row])
     name = scene.class_name(int(class_ids[row]))
-    candidate = Detection(-1, int(class_ids[row]), name, float(scores[row]), (left, top, right, bottom))
-    overlap = float(overlaps[row])
+    candidate = Detection(
+        -1,
+        int(class_ids[row]),
+        name,
+        float(scores[row]),
+        (left, top, right, bottom),
+        polygon_xy=None if polygons is None else polygon_of(polygons[row]),
+    )
+    overlap = float(shared[row])
     rival, beaten = _rival(candidate, int(row), scene)
     if rival is not None:
         words = f"{beaten} its candidate ({name} {candidate.score:.3f}, IoU {overlap:.2f})"
@@ -334,9 +367,8 @@ def _judgement(
     other_index: int | None,
 ) -> Judgement:
     class_name = None if class_id is None else scene.class_name(class_id)
-    return Judgement(
-        Answer(asked.name, asked.box_xyxy, class_name, verdict, words, overlap, other_index), detection, row
-    )
+    answer = Answer(asked.name, asked.box_xyxy, class_name, verdict, words, overlap, other_index, asked.polygon_xy)
+    return Judgement(answer, detection, row)
 
 
 def _named(detection: Detection) -> str:
@@ -354,10 +386,10 @@ def _finder(
         and class_id in (None, detection.class_id)
         and detection.index not in claimed
     ]
-    overlaps = iou(asked.box_xyxy, np.array([d.box_xyxy for d in shown]))
-    if not shown or overlaps.max() < MATCH_IOU:
+    shared = overlaps(asked, shown, rotated=scene.is_rotated)
+    if not shown or shared.max() < MATCH_IOU:
         return None
-    best = max(range(len(shown)), key=lambda position: (overlaps[position], shown[position].score))
+    best = max(range(len(shown)), key=lambda position: (shared[position], shown[position].score))
     return shown[best]
 
 
@@ -383,11 +415,11 @@ def _rival(candidate: Detection, row: int, scene: Scene) -> tuple[Detection | No
         best = max(of_query, key=own_score)
         return best, f"another class of query {row} beat it: detection {_named(best)} instead of"
     others = [d for d in stronger if scene.rows[d.index] != row]
-    overlaps = iou(candidate.box_xyxy, np.array([d.box_xyxy for d in others]))
-    if not others or overlaps.max() < MATCH_IOU:
+    shared = overlaps(candidate, others, rotated=scene.is_rotated)
+    if not others or shared.max() < MATCH_IOU:
         return None, ""
-    position = int(overlaps.argmax())  # type: ignore  # numpy 2.5's stubs
-    best, between = others[position], float(overlaps[position])
+    position = int(shared.argmax())  # type: ignore  # numpy 2.5's stubs
+    best, between = others[position], float(shared[position])
     how = f"another query beat it: detection {_named(best)} of query {scene.rows[best.index]} overlaps by {between:.2f}"
     return best, f"{how} that of query {row},"
 
@@ -402,11 +434,12 @@ def _suppressor(candidate: Detection, row: int, scene: Scene) -> tuple[Detection
         if d.class_id == candidate.class_id and own_score(d) >= candidate.score and scene.rows[d.index] != row
     ]
     boxes, _, _ = _per_candidate(scene.candidates, candidate.class_id)  # as NMS saw them, not clipped to the image
-    overlaps = iou(candidate.box_xyxy, boxes[[scene.rows[d.index] for d in rivals]])
-    if not rivals or overlaps.max() <= (scene.nms_iou or 0.0):
+    polygons, rows = scene.candidates.polygons_xy, [scene.rows[d.index] for d in rivals]
+    shared = overlaps_of(candidate, boxes[rows], None if polygons is None else polygons[rows])
+    if not rivals or shared.max() <= (scene.nms_iou or 0.0):
         return None, 0.0
-    best = int(overlaps.argmax())  # type: ignore  # numpy 2.5's stubs
-    return rivals[best], float(overlaps[best])
+    best = int(shared.argmax())  # type: ignore  # numpy 2.5's stubs
+    return rivals[best], float(shared[best])
 
 
 def own_score(detection: Detection) -> float:

@@ -11,7 +11,8 @@ from ppdet_cam.questions.boxes import AskedBox, asked_box
 from ppdet_cam.questions.question import DEFAULT_LAYER, Question
 from ppdet_cam.registry import closest
 
-# Boxes to ask about from Python: (left, top, right, bottom), or with a class name or id behind them.
+# Boxes to ask about from Python: (left, top, right, bottom), or x and y of a polygon's four corners; a class name or id
+# behind them or not.
 Box = Sequence[Union[float, str]]
 
 
@@ -26,8 +27,8 @@ class Choices(TypedDict, total=False):
         top_k: only so many boxes with the highest scores.
         classes: only boxes of these classes, by name or id.
         box_index: exactly these rows of the detector's output.
-        boxes: boxes to ask about instead of the detections: (left, top, right, bottom) in pixels of the image, or the
-            same with a class name or id behind them.
+        boxes: boxes to ask about instead of the detections: (left, top, right, bottom) in pixels of the image, or a
+            polygon's (x, y, x, y, x, y, x, y), with a class name or id behind them or not.
         samples: for perturbation methods, how many masks, or channels at most.
         seed: of random masks.
         batch: how many altered images or features run at once.
@@ -95,12 +96,15 @@ def _texts(values: str | Sequence[str | int], what: str) -> tuple[str, ...]:
 
 def _asked_box(box: Box, position: int) -> AskedBox:
     try:
-        left, top, right, bottom, *rest = box
-        numbers = [float(value) for value in (left, top, right, bottom)]
+        given = list(box)
+        count = 8 if len(given) >= 8 else 4
+        numbers, rest = [float(value) for value in given[:count]], given[count:]
         (class_text,) = rest or (None,)
+        if len(numbers) < count:
+            raise ValueError("too few numbers")
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"boxes[{position}] must be left, top, right, bottom: four finite numbers, with a class name or id behind "
-            f"them or not, not {box!r}"
+            f"boxes[{position}] must be left, top, right, bottom: four finite numbers, or eight for a polygon's "
+            f"corners, with a class name or id behind them or not, not {box!r}"
         ) from error
     return asked_box(numbers, None if class_text is None else str(class_text), name=f"box_{position}")

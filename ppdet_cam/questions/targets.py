@@ -17,6 +17,7 @@ from ppdet_cam.structures import HeadOutputs, Quantity
 
 DEFAULT_TARGET = "class"
 SIDES = ("left", "top", "right", "bottom")
+ROTATED = ("x", "y", "width", "height", "angle")
 
 # (outputs, row, class id of the box) -> 0-d
 Read = Callable[[HeadOutputs, int, int], np.ndarray]
@@ -171,6 +172,18 @@ def _sides(argument: str, class_names: Sequence[str]) -> tuple[Read, ...]:
     return (_side(SIDES.index(argument)),)
 
 
+def _rotated(argument: str, class_names: Sequence[str]) -> tuple[Read, ...]:
+    if argument not in ROTATED:
+        wrong = f"has no {argument!r}{closest(argument, list(ROTATED))}" if argument else "is five numbers"
+        raise ConfigError(f"a rotated box {wrong}. Ask for one: rotated:{'|'.join(ROTATED)}")
+
+    def read(outputs: HeadOutputs, row: int, class_id: int) -> np.ndarray:
+        assert outputs.rotated is not None  # asked for, as the quantity is ROTATED
+        return outputs.rotated[row, ROTATED.index(argument)]
+
+    return (read,)
+
+
 def _other_class(kind: str, argument: str, class_names: Sequence[str]) -> int:
     if not argument:
         raise ConfigError(f"target {kind!r} needs a class: {kind}:{class_names[0] if class_names else 0}")
@@ -245,6 +258,12 @@ for _name, _kind in {
         "why the first stage proposed it: the objectness logit of its anchor",
         Quantity.PROPOSAL,
         _without_argument("rpn", _proposal),
+    ),
+    "rotated": TargetKind(
+        f"rotated:{'|'.join(ROTATED)}",
+        "a rotated box's centre, size or angle, clockwise: what makes that number larger",
+        Quantity.ROTATED,
+        _rotated,
     ),
     "contrast": TargetKind(
         "contrast:CLASS",

@@ -11,7 +11,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.questions.boxes import MATCH_IOU, AskedBox, BoxXyxy, iou
+from ppdet_cam.polygons import BoxXyxy, PolygonXy, is_convex, polygon_of
+from ppdet_cam.questions.boxes import AskedBox
+from ppdet_cam.questions.overlaps import MATCH_IOU, overlaps
 from ppdet_cam.registry import closest
 from ppdet_cam.structures import Detection
 
@@ -27,6 +29,8 @@ class TrueBox:
         evidence_xyxy: the place that alone makes it its class, where the annotation says so (`evidence`, as `bbox`).
         evidence_is_outside: whether that place lies outside the box (`evidence_outside`).
         segmentation: COCO's polygons or run lengths, None without.
+        polygon_xy: the segmentation, where it is one convex polygon of four corners, as DOTA's objects have it. Only
+            detectors of rotated boxes are matched by it.
     """
 
     annotation_id: int
@@ -35,10 +39,12 @@ class TrueBox:
     evidence_xyxy: BoxXyxy | None = None
     evidence_is_outside: bool = False
     segmentation: object = field(default=None, compare=False, repr=False)
+    polygon_xy: PolygonXy | None = None
 
-    def asked(self) -> AskedBox:
-        """Returns the question what became of it."""
-        return AskedBox(f"gt_{self.annotation_id}", self.box_xyxy, self.class_name)
+    def asked(self, *, rotated: bool = False) -> AskedBox:
+        """Returns the question what became of it; as a polygon, where it is one, for a detector of rotated boxes."""
+        polygon = self.polygon_xy if rotated else None
+        return AskedBox(f"gt_{self.annotation_id}", self.box_xyxy, self.class_name, polygon)
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,8 @@ def read_ground_truth(path: Path, class_names: Sequence[str]) -> GroundTruth:
                 evidence = _corners(annotation["evidence"]) if annotation.get("evidence") else None
                 outside = bool(annotation.get("evidence_outside"))
                 shape = annotation.get("segmentation") or None
-                box = TrueBox(int(annotation["id"]), name, box_xyxy, evidence, outside, shape)
+                polygon = _four_corners(shape)
+                box = TrueBox(int(annotation["id"]), name, box_xyxy, evidence, outside, shape, polygon)
                 boxes[files[annotation["image_id"]]].append(box)
     except OSError as error:
         raise ConfigError(f"--gt {path} cannot be read: {error.strerror}") from error
@@ -147,6 +154,17 @@ def true_mask(box: TrueBox, *, original_hw: tuple[int, int]) -> np.ndarray | Non
     return mask
 
 
+def _four_corners(segmentation: object) -> PolygonXy | None:
+    """Returns a segmentation that is one convex polygon of four corners, None for any other."""
+    if not (isinstance(segmentation, list) and len(segmentation) == 1 and isinstance(segmentation[0], list)):
+        return None
+    (numbers,) = segmentation
+    if len(numbers) != 8 or not np.isfinite([float(number) for number in numbers]).all():
+        return None
+    polygon = polygon_of(numbers)
+    return polygon if is_convex(polygon) else None
+
+
 def _corners(left_top_width_height: Sequence[float]) -> BoxXyxy:
     left, top, width, height = (float(value) for value in left_top_width_height)
     if not np.isfinite([left, top, width, height]).all():
@@ -173,16 +191,17 @@ def match(detections: Sequence[Detection], true_boxes: Sequence[TrueBox]) -> lis
     """Returns which detections found which objects.
 
     The detection with the highest score chooses first, among the objects of its class that no other has chosen, the one
-    that it overlaps most, by at least MATCH_IOU: as COCO's evaluation matches.
+    that it overlaps most, by at least MATCH_IOU: as COCO's evaluation matches. Rotated detections are compared with the
+    objects' polygons, upright ones with their boxes.
     """
     free = list(true_boxes)
     found = []
     for detection in sorted(detections, key=lambda detection: -detection.score):
         rivals = [box for box in free if box.class_name == detection.class_name]
-        overlaps = iou(detection.box_xyxy, np.array([box.box_xyxy for box in rivals]))
-        if rivals and overlaps.max() >= MATCH_IOU:
-            best = int(overlaps.argmax())  # type: ignore  # numpy 2.5's stubs
-            found.append(Match(rivals[best], detection.index, float(overlaps[best])))
+        shared = overlaps(detection, rivals, rotated=detection.polygon_xy is not None)
+        if rivals and shared.max() >= MATCH_IOU:
+            best = int(shared.argmax())  # type: ignore  # numpy 2.5's stubs
+            found.append(Match(rivals[best], detection.index, float(shared[best])))
             free.remove(rivals[best])
     return found
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ppdet_cam.polygons import PolygonXy
 from ppdet_cam.render.colours import ASKED, BLACK, WHITE, Colour, class_colour, contrasting
 from ppdet_cam.render.layout import MIN_PICTURE_HW, BoxXyxy, PixelBox, clip_box, line_width, place_box, widen_box
+from ppdet_cam.render.polygons import paint_dashed_polygon, paint_polygon, place_polygon
 from ppdet_cam.render.text import drawable, paint_text, shorten, text_mask, title_of
 from ppdet_cam.structures import Answer, Explanation, MapStatus
 
@@ -23,6 +25,12 @@ def outline_box(explanation: Explanation) -> BoxXyxy:
     """Returns the box that is looked at: the candidate's, or the one asked about when there is no candidate."""
     question = unanswered(explanation)
     return question.box_xyxy if question else explanation.detection.box_xyxy
+
+
+def outline_polygon(explanation: Explanation) -> PolygonXy | None:
+    """Returns the corners of that box, None for an upright one."""
+    question = unanswered(explanation)
+    return question.polygon_xy if question else explanation.detection.polygon_xy
 
 
 def box_colour(explanation: Explanation) -> Colour:
@@ -58,16 +66,28 @@ def paint_outlines(
     def placed(box_xyxy: BoxXyxy) -> PixelBox | None:
         return clip_box(place_box(box_xyxy, origin_xy=origin_xy, scale_yx=scale_yx), 1, limit_hw)
 
+    def placed_polygon(polygon_xy: PolygonXy) -> PolygonXy:
+        return place_polygon(polygon_xy, origin_xy=origin_xy, scale_yx=scale_yx)
+
     line_px = line_width(font_px)
     proposal = placed(explanation.box_xyxy_roi) if with_proposal and explanation.box_xyxy_roi else None
     if proposal:
         paint_dashes(canvas, proposal, line_px=max(1, line_px // 2))
     box = placed(outline_box(explanation))
     if box and not unanswered(explanation):
-        paint_box(canvas, box, line_px=line_px, colour=box_colour(explanation), limit_hw=limit_hw)
-        box = widen_box(box, line_px + edge_width(line_px), limit_hw)
-    asked = placed(explanation.answer.box_xyxy) if explanation.answer else None
-    if asked:
+        polygon, colour, edge_px = outline_polygon(explanation), box_colour(explanation), edge_width(line_px)
+        if polygon:
+            corners = placed_polygon(polygon)
+            paint_polygon(canvas, corners, line_px=line_px, edge_px=edge_px, colour=colour, limit_hw=limit_hw)
+        else:
+            paint_box(canvas, box, line_px=line_px, colour=colour, limit_hw=limit_hw)
+        box = widen_box(box, line_px + edge_px, limit_hw)
+    answer = explanation.answer
+    asked = placed(answer.box_xyxy) if answer else None
+    if asked and answer and answer.polygon_xy:
+        corners = placed_polygon(answer.polygon_xy)
+        paint_dashed_polygon(canvas, corners, line_px=line_px + 1, limit_hw=limit_hw, light=ASKED)
+    elif asked:
         paint_dashes(canvas, asked, line_px=line_px + 1, light=ASKED)
     return box or _NOWHERE
 

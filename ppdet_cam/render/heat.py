@@ -7,9 +7,11 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from ppdet_cam.render.layout import BoxXyxy, clip_box, scale_box
+from ppdet_cam.polygons import polygon_coverage
+from ppdet_cam.render.layout import clip_box, scale_box
+from ppdet_cam.render.polygons import scale_polygon
 from ppdet_cam.render.style import COLORMAPS, DEFAULT_STYLE, RenderStyle
-from ppdet_cam.structures import Explanation, MapStatus
+from ppdet_cam.structures import Detection, Explanation, MapStatus
 
 # The darkest end of a table is hard to tell from a shadow in the photograph.
 _COLORMAP_START = 0.05
@@ -31,7 +33,7 @@ def heat_of(
     """
     if explanation.status is not MapStatus.OK:
         return np.zeros(explanation.heatmap.shape, np.float32)
-    return masked(normalise(explanation.heatmap, highest=highest), explanation.detection.box_xyxy, style=style)
+    return masked(normalise(explanation.heatmap, highest=highest), explanation.detection, style=style)
 
 
 def highest_value(explanations: Iterable[Explanation]) -> float:
@@ -59,18 +61,22 @@ def normalise(heatmap: np.ndarray, *, highest: float | None = None) -> np.ndarra
     return np.asarray(positive / divisor) if highest is None else np.asarray((positive / divisor).clip(max=1))
 
 
-def masked(heat: np.ndarray, box_xyxy: BoxXyxy, *, style: RenderStyle) -> np.ndarray:
-    """Returns the heat without what lies outside the style's mask about a box.
+def masked(heat: np.ndarray, detection: Detection, *, style: RenderStyle) -> np.ndarray:
+    """Returns the heat without what lies outside the style's mask about a box; pixels that it touches are kept.
 
     Args:
         heat: float [H, W], original pixels.
-        box_xyxy: left, top, right, bottom, original pixels.
+        detection: the box, rotated or not.
         style: says the mask.
     """
     if style.mask_factor is None:
         return heat
+    hw = heat.shape[0], heat.shape[1]
+    if detection.polygon_xy is not None:
+        touched = polygon_coverage(scale_polygon(detection.polygon_xy, style.mask_factor), map_hw=hw) > 0
+        return np.where(touched, heat, np.zeros_like(heat))
     kept = np.zeros_like(heat)
-    box = clip_box(scale_box(box_xyxy, style.mask_factor), 1, (heat.shape[0], heat.shape[1]))
+    box = clip_box(scale_box(detection.box_xyxy, style.mask_factor), 1, hw)
     if box is not None:
         left, top, right, bottom = box
         kept[top:bottom, left:right] = heat[top:bottom, left:right]
@@ -81,7 +87,7 @@ def shown_share(explanation: Explanation, *, style: RenderStyle) -> float:
     """Returns the part of a map's sum that the style's mask leaves visible, 0 to 1."""
     positive = _positive(explanation.heatmap)
     total = float(positive.sum(dtype=np.float64))
-    visible = masked(positive, explanation.detection.box_xyxy, style=style)
+    visible = masked(positive, explanation.detection, style=style)
     return float(visible.sum(dtype=np.float64)) / total if total > 0 else 0.0
 
 

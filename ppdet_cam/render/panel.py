@@ -93,7 +93,7 @@ def _heats(
     scale = highest_value([explanation]) if highest is None else highest
     for name, heatmap in zip(names, level_heatmaps):
         check_map(explanation.heatmap, heatmap)
-        yield f"level {name}", masked(normalise(heatmap, highest=scale), explanation.detection.box_xyxy, style=style)
+        yield f"level {name}", masked(normalise(heatmap, highest=scale), explanation.detection, style=style)
 
 
 def tile_size(original_hw: tuple[int, int]) -> tuple[tuple[int, int], int]:

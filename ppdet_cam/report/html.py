@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ppdet_cam.outputs.files import write_atomically
+from ppdet_cam.polygons import PolygonXy
 from ppdet_cam.report.page import (
     SHARED_SCRIPTS,
     Count,
@@ -215,6 +216,8 @@ def box_values(box: Box, link: Callable[[str], str]) -> dict[str, object]:
         "role": box.role.value,
         "files": urls(box.files, link),
     }
+    if box.detection.polygon_xy is not None:
+        values["polygon"] = _points(box.detection.polygon_xy)
     if box.detection.score_before_nms is not None:
         values["scoreBeforeNms"] = rounded(box.detection.score_before_nms, 6)
     if box.roi_xyxy is not None:
@@ -223,6 +226,7 @@ def box_values(box: Box, link: Callable[[str], str]) -> dict[str, object]:
         values["answer"] = {
             "name": box.answer.name,
             "box": _corners(box.answer.box_xyxy),
+            "polygon": box.answer.polygon_xy and _points(box.answer.polygon_xy),
             "className": box.answer.class_name,
             "verdict": box.answer.verdict.value,
             "words": box.answer.words,
@@ -253,3 +257,7 @@ def rounded(number: float | None, digits: int) -> float | None:
 
 def _corners(box_xyxy: Sequence[float]) -> list[float]:
     return [round(corner, 2) for corner in box_xyxy]
+
+
+def _points(polygon_xy: PolygonXy) -> list[list[float]]:
+    return [_corners(corner) for corner in polygon_xy]

@@ -14,6 +14,7 @@ from typing import TypeVar, overload
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.outputs.manifest import IMAGES_FILE, RUN_FILE
 from ppdet_cam.outputs.resume import PARTIAL_FILE, part_files
+from ppdet_cam.polygons import PolygonXy
 from ppdet_cam.structures import Answer, Detection, LevelShare, MapStatus, Verdict
 
 READ_SCHEMA = 2
@@ -299,6 +300,7 @@ def _box(value: object, false_positives: tuple[int, ...]) -> Box:
         score=_take(record, "score", _number),
         box_xyxy=_take(record, "box_xyxy", _corners),
         score_before_nms=_take(record, "score_before_nms", _optional(_number), None),
+        polygon_xy=_take(record, "polygon_xy", _optional(_polygon), None),
     )
     status = _take(record, "status", _member(MapStatus))
     answer = _take(record, "answer", _optional(_answer), None)
@@ -355,6 +357,7 @@ def _answer(value: object) -> Answer:
         words=_take(record, "words", _text),
         iou=_take(record, "iou", _number),
         other_index=_take(record, "other_index", _optional(_whole), None),
+        polygon_xy=_take(record, "polygon_xy", _optional(_polygon), None),
     )
 
 
@@ -503,6 +506,13 @@ def _corners(value: object) -> tuple[float, float, float, float]:
     if len(values) != 4:
         raise _unfit(value, "four numbers")
     return values[0], values[1], values[2], values[3]
+
+
+def _polygon(value: object) -> PolygonXy:
+    corners = _tuple(_pair(_number))(value)
+    if len(corners) != 4:
+        raise _unfit(value, "four corners")
+    return corners
 
 
 def _one_of(*allowed: str) -> Callable[[object], str]:

@@ -107,7 +107,7 @@ class RunConfig:
             "classes": list(selection.classes),
             "box_index": list(selection.box_index),
             "box": [
-                ",".join([*(f"{value:g}" for value in box.box_xyxy), *([box.class_text] if box.class_text else [])])
+                ",".join([*(f"{value:g}" for value in box.numbers), *([box.class_text] if box.class_text else [])])
                 for box in question.boxes
             ],
             "gt": None if self.gt is None else str(self.gt),

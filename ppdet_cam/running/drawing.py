@@ -20,6 +20,7 @@ from ppdet_cam.outputs.files import cannot_write, write_new
 from ppdet_cam.outputs.manifest import BOX_FILES, IMAGE_FILES, box_record, box_truth, image_record, image_truth
 from ppdet_cam.outputs.pictures import Output, encode_box
 from ppdet_cam.outputs.raw import RawGrids, RawMap, encode_grids, encode_raw, raw_grids, raw_map
+from ppdet_cam.polygons import polygon_coverage
 from ppdet_cam.questions.truth import Match, TrueBox, match
 from ppdet_cam.render import draw_summary, encode_jpeg, highest_value
 from ppdet_cam.structures import Detection, Explanation, MapStatus
@@ -282,7 +283,9 @@ class _Drawer:
 
 
 def energy_in_box(explanation: Explanation) -> float | None:
-    """Returns the share of a map's sum that falls in its box; a pixel that the box's edge cuts counts by its part.
+    """Returns the share of a map's sum that falls in its box, of a rotated box in its polygon.
+
+    A pixel that the edge cuts counts by its part.
 
     Returns:
         0 to 1; None for a map that shows nothing.
@@ -291,6 +294,11 @@ def energy_in_box(explanation: Explanation) -> float | None:
     total = float(heatmap.sum(dtype=np.float64))
     if explanation.status is not MapStatus.OK or not total > 0:
         return None
+    polygon = explanation.detection.polygon_xy
+    if polygon is not None:
+        return min(
+            1.0, float((polygon_coverage(polygon, map_hw=(heatmap.shape[0], heatmap.shape[1])) * heatmap).sum()) / total
+        )
     along_y, along_x = _covered(top, bottom, heatmap.shape[0]), _covered(left, right, heatmap.shape[1])
     rows, columns = np.flatnonzero(along_y), np.flatnonzero(along_x)
     if not rows.size or not columns.size:

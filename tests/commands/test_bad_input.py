@@ -192,19 +192,19 @@ def test_unsupported_architecture_gives_the_supported_ones(refused, command, arc
 
 
 def test_known_architecture_with_another_head_is_refused(refused, command):
-    """`YOLOv3` is the name of several detectors' architecture; with PP-YOLOE-R's rotated head it is not supported."""
+    """`YOLOv3` is the name of several detectors' architecture; with a head for distilling it is not supported."""
     config = command.folder / "yolov3.yml"
     config.write_text(
         "architecture: YOLOv3\n"
-        "YOLOv3: {backbone: CSPResNet, neck: CustomCSPPAN, yolo_head: PPYOLOERHead, post_process: null}\n"
+        "YOLOv3: {backbone: CSPResNet, neck: CustomCSPPAN, yolo_head: SimpleConvHead, post_process: null}\n"
         "CSPResNet: {return_idx: [1, 2, 3]}\n"
         "CustomCSPPAN: {act: swish}\n"
-        "PPYOLOERHead: {static_assigner: null, assigner: null, nms: {name: MultiClassNMS}}\n"
+        "SimpleConvHead: {feat_in: 768}\n"
         "TestReader: {sample_transforms: [{Decode: {}}, {Permute: {}}]}\n",
         encoding="utf-8",
     )
     message = refused("-c", config)
-    says(message, "YOLOv3 with head PPYOLOERHead is not supported", "Supported:", "YOLOv3 (PPYOLOEHead)")
+    says(message, "YOLOv3 with head SimpleConvHead is not supported", "Supported:", "YOLOv3 (PPYOLOEHead)")
 
 
 @pytest.fixture(scope="module")

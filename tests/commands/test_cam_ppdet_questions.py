@@ -9,7 +9,7 @@ from support.places import ROOT
 from support.runs import BLAZEFACE, PHOTO, SSD, contents
 
 from ppdet_cam.methods import methods
-from ppdet_cam.questions.boxes import iou
+from ppdet_cam.questions.overlaps import iou
 from ppdet_cam.questions.targets import targets
 
 

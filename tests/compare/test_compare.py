@@ -145,6 +145,24 @@ def test_boxes_match_from_an_iou_of_one_half(tmp_path: Path, right: float, kinds
     assert [pair.kind.value for pair in pairs_of(tmp_path, [a], [b])] == kinds
 
 
+def test_rotated_boxes_match_by_their_polygons(tmp_path: Path) -> None:
+    """Two strips across each other lie in one upright box and are not the same; two upright ones there would be."""
+    down = [[10, 0], [40, 30], [30, 40], [0, 10]]
+    up = [[40 - x, y] for x, y in down]
+    one, other, upright = (
+        box_record(box_xyxy=(0, 0, 40, 40), **more) for more in ({"polygon_xy": down}, {"polygon_xy": up}, {})
+    )
+    for number, (a, b, kinds) in enumerate(
+        [
+            (one, one, ["kept"]),
+            (one, other, ["lost", "new"]),
+            (one, upright, ["lost", "new"]),  # the strip is 600 of its 1600
+            (upright, upright, ["kept"]),
+        ]
+    ):
+        assert [pair.kind.value for pair in pairs_of(tmp_path / str(number), [a], [b])] == kinds
+
+
 def test_boxes_match_the_highest_iou_first_and_once(tmp_path: Path) -> None:
     """B's box goes to the A box that it fits best, also when another one is listed first; that one is lost."""
     a = [box_record(0, box_xyxy=(0, 0, 30, 10)), box_record(1, box_xyxy=(4, 0, 34, 10))]

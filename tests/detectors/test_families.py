@@ -26,6 +26,7 @@ from ppdet_cam.detectors.families.base import Source
 from ppdet_cam.errors import ScoreMismatchError
 from ppdet_cam.explaining.gradients import roi_features
 from ppdet_cam.explaining.projection import box_on_original
+from ppdet_cam.polygons import box_around, polygon_of
 from ppdet_cam.questions.boxes import own_score
 from ppdet_cam.structures import MapStatus, Verdict
 
@@ -59,7 +60,11 @@ def test_detections_equal_plain_inference(detector, photo):
     for detection in forward.detections:
         row = plain[detection.index]
         assert (detection.class_id, detection.score) == (int(row[0]), float(row[1]))
-        assert detection.box_xyxy == tuple(float(value) for value in row[2:])
+        if len(row) > 6:
+            assert detection.polygon_xy == polygon_of(row[2:])
+            assert detection.box_xyxy == box_around(polygon_of(row[2:]))
+        else:
+            assert detection.box_xyxy == tuple(float(value) for value in row[2:])
 
 
 @pytest.mark.smoke

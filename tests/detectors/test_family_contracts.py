@@ -62,6 +62,9 @@ NOT_REACHED = {
     "solov2": (),  # the score depends on the mask too
     "sparse": (),  # its layers beside the pooling give no maps
     "queryinst": (),
+    "ppyoloe_r": ("model.yolo_head.stem_angle.0", "model.yolo_head.pred_reg.0"),
+    "fcosr": ("model.yolo_head.stem_reg.0", "model.yolo_head.pred_wh"),
+    "s2anet": ("model.s2anet_head.odm_reg", "model.s2anet_head.fam_cls"),
 }
 SCORE_LAYERS = {
     "ppyoloe": "model.yolo_head.pred_cls.2",
@@ -92,6 +95,9 @@ SCORE_LAYERS = {
     "solov2": "model.solov2_head.bbox_head.solo_cate",
     "sparse": "model.head.box_pooler",
     "queryinst": "model.roi_head.bbox_roi_extractor",
+    "ppyoloe_r": "model.yolo_head.pred_cls.2",
+    "fcosr": "model.yolo_head.pred_cls",
+    "s2anet": "model.s2anet_head.fam_reg",
 }
 # what a family's head says beside class probabilities, logits and boxes
 MORE_QUANTITIES = {
@@ -106,8 +112,11 @@ MORE_QUANTITIES = {
     "queryinst": {"mask"},
     "solov2": {"mask"},
     "ppyoloe_ins": {"mask"},
+    "ppyoloe_r": {"rotated"},
+    "fcosr": {"rotated"},
+    "s2anet": {"rotated"},
 }
-EXTRA_TARGETS = ("objectness", "iou", "centerness", "mask", "rpn")
+EXTRA_TARGETS = ("objectness", "iou", "centerness", "mask", "rpn", "rotated")
 RCNNS = ("faster", "mask")
 
 
@@ -143,6 +152,8 @@ def as_printed(detector, box_xyxy, original_hw):
         return np.round(np.maximum(box_xyxy, 0))
     if hasattr(detector.model, "bbox_head") or detector.name.startswith(("TOOD", "YOLOF", "SparseRCNN", "QueryInst")):
         return np.clip(box_xyxy, 0, [width, height, width, height])
+    if hasattr(detector.model, "s2anet_head"):  # each corner, to the last pixel
+        return np.clip(box_xyxy, 0, [width - 1, height - 1, width - 1, height - 1])
     if hasattr(detector.model, "yolo_head") and detector.model.post_process is not None:
         return np.clip(box_xyxy, [0, 0, -np.inf, -np.inf], [np.inf, np.inf, width - 1, height - 1])
     return np.array(box_xyxy)
@@ -240,6 +251,7 @@ def test_quantities_are_what_the_outputs_hold(family, passes):
         Quantity.OBJECTNESS: outputs.objectness,
         Quantity.QUALITY: outputs.quality,
         Quantity.CENTERNESS: outputs.centerness,
+        Quantity.ROTATED: outputs.rotated,
     }
     kept = forward.kept[chosen[0].index]
     for quantity, name in ((Quantity.MASK, "mask"), (Quantity.PROPOSAL, "proposal")):  # given where asked for only

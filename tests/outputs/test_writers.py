@@ -36,7 +36,7 @@ from ppdet_cam.outputs.manifest import (
     image_truth,
     listed_files,
 )
-from ppdet_cam.outputs.raw import block_means, encode_grids, encode_raw, raw_grids
+from ppdet_cam.outputs.raw import block_means, encode_grids, encode_raw, raw_grids, raw_map
 from ppdet_cam.questions.truth import Match, TrueBox
 from ppdet_cam.render import encode_jpeg, encode_png
 from ppdet_cam.structures import (
@@ -253,6 +253,20 @@ def test_encode_raw_without_boxes_reads_back() -> None:
         assert raw["boxes_xyxy"].shape == (0, 4) and raw["names"].shape == (0,)
 
 
+def test_encode_raw_keeps_the_corners_of_rotated_boxes() -> None:
+    """An array more, where there are some; a box that was asked about without a candidate may be upright."""
+    polygon = ((1.0, 0.0), (2.0, 1.0), (1.0, 2.0), (0.0, 1.0))
+    upright = explained(None)
+    rotated = dataclasses.replace(upright, detection=dataclasses.replace(upright.detection, polygon_xy=polygon))
+    for boxes, corners in (([rotated, upright], 2), ([upright], 0)):
+        maps = [raw_map(box) for box in boxes]
+        with np.load(io.BytesIO(encode_raw(maps, original_hw=(4, 6), dtype="float16", reduction=1))) as raw:
+            assert ("polygons_xy" in raw) is bool(corners)
+            if corners:
+                assert raw["polygons_xy"].tolist()[0] == [list(corner) for corner in polygon]
+                assert raw["polygons_xy"].tolist()[1] == [[0, 0], [2, 0], [2, 2], [0, 2]]
+
+
 def explained(values: np.ndarray | None, *, status: MapStatus = MapStatus.OK, index: int = 0) -> Explanation:
     """Returns an explanation of a 4 x 6 image with one level of these values, or without a level."""
     grid = None if values is None else GridMap(values, GridPlacement((0.0, 0.0), (2.0, 2.0)))
@@ -380,6 +394,17 @@ def test_box_record_holds_all_that_is_known_of_a_box() -> None:
         "status": "ok",
         "energy_in_box": 0.5,
     }
+
+
+def test_box_record_holds_the_corners_of_a_rotated_box() -> None:
+    """Of the detection and of what was asked about; an upright box has no such key."""
+    polygon = ((1.0, 0.0), (2.0, 1.0), (1.0, 2.0), (0.0, 1.0))
+    answer = Answer("box_0", (0.0, 0.0, 2.0, 2.0), "ship", Verdict.FOUND, "found", 0.9, 3, polygon)
+    rotated = dataclasses.replace(EXPLANATION.detection, polygon_xy=polygon)
+    record = box_record(dataclasses.replace(EXPLANATION, detection=rotated, answer=answer), {})
+    corners = [[1.0, 0.0], [2.0, 1.0], [1.0, 2.0], [0.0, 1.0]]
+    assert record["polygon_xy"] == record["answer"]["polygon_xy"] == corners
+    assert "polygon_xy" not in box_record(EXPLANATION, {})
 
 
 @pytest.mark.parametrize("status", [status for status in MapStatus if status is not MapStatus.OK])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ppdet_cam.errors import ConfigError, PpdetCamError, UnknownNameError
-from ppdet_cam.questions.boxes import AskedBox, Judgement, Scene, Selection, asked_box, iou, judge, parse_box
+from ppdet_cam.questions.boxes import AskedBox, Judgement, Scene, Selection, asked_box, judge, parse_box
+from ppdet_cam.questions.overlaps import iou
 from ppdet_cam.structures import Candidates, Contest, Detection, Verdict
 
 NAMES = ("cat", "dog", "mug")
@@ -389,7 +390,7 @@ def test_parse_box_reads_four_numbers_and_a_class(text: str, box_xyxy: tuple, cl
         ("1 2 3 4", "--box '1 2 3 4' is not"),
         ("5,5,5,10", "box 5,5,5,10 has no area: it must have left < right and top < bottom"),
         ("5,10,6,5", "box 5,10,6,5 has no area"),
-        ("0,0,nan,5", "four finite numbers, not (0.0, 0.0, nan, 5.0)"),
+        ("0,0,nan,5", "four finite numbers, or eight for a polygon's corners, not (0.0, 0.0, nan, 5.0)"),
         ("0,0,inf,5", "four finite numbers"),
     ],
 )

@@ -9,7 +9,7 @@ from support.places import ROOT
 from ppdet_cam import Explainer
 from ppdet_cam.errors import ConfigError, UnknownNameError
 from ppdet_cam.images.reading import read_image
-from ppdet_cam.questions.boxes import MATCH_IOU, iou
+from ppdet_cam.questions.overlaps import MATCH_IOU, iou
 from ppdet_cam.questions.truth import TrueBox, match, read_ground_truth
 from ppdet_cam.structures import MapStatus, Verdict
 

@@ -21,6 +21,7 @@ ONE_BOX = HeadOutputs(
     objectness=np.array([0.9, 0.4]),
     quality=np.array([0.8, 0.6]),
     centerness=np.array([0.7, 0.5]),
+    rotated=np.array([[60.0, 50.0, 40.0, 30.0, 0.5], [6.0, 5.0, 10.0, 8.0, 0.1]]),
 )
 BOX_PER_CLASS = HeadOutputs(
     probabilities=ONE_BOX.probabilities,
@@ -55,6 +56,9 @@ def numbers(text: str, row: int, class_id: int, outputs: HeadOutputs = ONE_BOX) 
         ("contrast:dog", 0, 1, [0.0]),
         ("other:mug", 0, 1, [0.2]),
         ("other:2", 0, 1, [0.2]),
+        ("rotated:x", 0, 1, [60.0]),
+        ("rotated:height", 1, 0, [8.0]),
+        ("rotated:angle", 0, 2, [0.5]),
     ],
 )
 def test_target_reads_its_number(text: str, row: int, class_id: int, expected: list[float]) -> None:
@@ -91,6 +95,7 @@ def test_box_per_class_is_the_one_of_the_own_class() -> None:
         ("box:top", Quantity.BOXES),
         ("contrast:cat", Quantity.PROBABILITIES),
         ("other:cat", Quantity.PROBABILITIES),
+        ("rotated:width", Quantity.ROTATED),
     ],
 )
 def test_target_says_its_name_and_what_it_needs(text: str, quantity: Quantity) -> None:
@@ -101,7 +106,8 @@ def test_target_says_its_name_and_what_it_needs(text: str, quantity: Quantity) -
 
 def test_every_kind_is_tested_above() -> None:
     """A new target must be added to these tests."""
-    assert targets.names() == ["box", "centerness", "class", "contrast", "iou", "lead", "logit", "objectness", "other"]
+    names = ["box", "centerness", "class", "contrast", "iou", "lead", "logit", "objectness", "other", "rotated"]
+    assert targets.names() == names
     assert DEFAULT_TARGET in targets.names()
 
 
@@ -133,6 +139,12 @@ def test_class_with_a_colon_in_its_name_can_be_named() -> None:
         ("box:lefd", ConfigError, "a box has no side 'lefd' (did you mean 'left'?). Sides: left, top, right, bottom"),
         ("contrast", ConfigError, "target 'contrast' needs a class: contrast:cat"),
         ("other", ConfigError, "target 'other' needs a class: other:cat"),
+        ("rotated", ConfigError, "a rotated box is five numbers. Ask for one: rotated:x|y|width|height|angle"),
+        (
+            "rotated:angel",
+            ConfigError,
+            "a rotated box has no 'angel' (did you mean 'angle'?). Ask for one: rotated:x|y",
+        ),
         ("contrast:dgo", UnknownNameError, "no class 'dgo' (did you mean 'dog'?). Give a name (cat, dog, mug) or"),
         ("other:3", UnknownNameError, "no class '3'. Give a name (cat, dog, mug) or an id from 0 to 2"),
         ("other:-1", UnknownNameError, "no class '-1'"),

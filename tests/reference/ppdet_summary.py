@@ -43,6 +43,7 @@ TRAINING_ONLY_ARGUMENTS = frozenset(
         "bbox_assigner",
         "mask_assigner",
         "rpn_target_assign",
+        "anchor_assign",
         "train_proposal",
         # losses
         "loss",
@@ -54,6 +55,8 @@ TRAINING_ONLY_ARGUMENTS = frozenset(
         "loss_cot",
         "loss_func",
         "solov2_loss",
+        "reg_loss_weight",
+        "cls_loss_weight",
         "use_varifocal_loss",
         "loss_normalize_pos",
         # learning rates, weight decay, initial values

@@ -76,6 +76,31 @@ def test_read_run_returns_what_was_written(tmp_path: Path) -> None:
     assert (second.failure, second.boxes) == ("not an image", ())
 
 
+DIAMOND = [[50.0, 30.0], [80.0, 60.0], [50.0, 90.0], [20.0, 60.0]]
+
+
+def test_rotated_boxes_arrive_on_the_page(tmp_path: Path) -> None:
+    """Corners are read as they were written, also of a question, and the script gets them beside the upright box."""
+    asked = missed_record(7, asked={"polygon_xy": DIAMOND})
+    write_run(tmp_path, [image_record("a", [box_record(0, polygon_xy=DIAMOND), box_record(1), asked])])
+    rotated, upright, question = read_run(tmp_path).images[0].boxes
+    corners = tuple(map(tuple, DIAMOND))
+    assert (rotated.detection.polygon_xy, upright.detection.polygon_xy) == (corners, None)
+    assert question.answer is not None and question.answer.polygon_xy == corners
+    (image,) = page_of(tmp_path).values["images"]
+    assert [box.get("polygon") for box in image["boxes"]] == [DIAMOND, None, None]
+    assert image["boxes"][2]["answer"]["polygon"] == DIAMOND
+    assert image["boxes"][0]["box"] == [20.0, 30.0, 80.0, 90.0]
+
+
+@pytest.mark.parametrize("corners", [DIAMOND[:3], [[1, 2, 3]] * 4, [1, 2, 3, 4], "diamond"])
+def test_corners_that_are_none_are_refused(tmp_path: Path, corners: object) -> None:
+    """The message names the key."""
+    write_run(tmp_path, [image_record("a", [box_record(0, polygon_xy=corners)])])
+    with pytest.raises(ConfigError, match="'polygon_xy'"):
+        read_run(tmp_path)
+
+
 def test_read_run_takes_lines_without_the_optional_keys(tmp_path: Path) -> None:
     """A plain run has no truth, answers, heatmaps or shares in the box."""
     box = box_record()

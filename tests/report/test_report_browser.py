@@ -260,6 +260,30 @@ def test_viewer_draws_the_outline_where_the_box_is(page: sync_api.Page, report: 
     expect(line).to_be_hidden()
 
 
+def test_rotated_boxes_are_drawn_as_polygons(page: sync_api.Page, tmp_path: Path) -> None:
+    """On a box's own page and on its image's, in the image's pixels; what was asked about in dashes."""
+    diamond = [[50.0, 30.0], [80.0, 60.0], [50.0, 90.0], [20.0, 60.0]]
+    boxes = [box_record(0, polygon_xy=diamond), missed_record(7, asked={"polygon_xy": diamond})]
+    truth = {"boxes": 2, "matched": 1, "missed": 1, "false_positives": []}
+    write_run(tmp_path, [add_pictures(tmp_path, image_record("a", boxes, truth=truth))])
+    address = write_report(tmp_path).as_uri()
+    points = "50,30 80,60 50,90 20,60"
+    page.goto(address + "#image=0&box=0")
+    line = page.locator("dialog .outline.detection polygon.line")
+    expect(line).to_have_attribute("points", points)
+    photo, drawn = page.locator("dialog img.photo").bounding_box(), line.bounding_box()
+    assert photo is not None and drawn is not None
+    scale = photo["width"] / 160
+    assert drawn["x"] - photo["x"] == pytest.approx(20 * scale, abs=5)  # its line has pointed ends
+    assert drawn["height"] == pytest.approx(60 * scale, abs=10)
+    expect(page.get_by_role("dialog")).to_contain_text("50.0, 30.0; 80.0, 60.0; 50.0, 90.0; 20.0, 60.0")
+    expect(page.get_by_role("dialog")).to_contain_text("42 × 42 px")  # its own sides
+    page.goto(address + "#image=0&box=1")
+    expect(page.locator("dialog .outline.asked polygon.line")).to_have_attribute("points", points)
+    page.goto(address + "#image=0")
+    expect(page.locator("#page-image svg a polygon.line").first).to_have_attribute("points", points)
+
+
 def test_viewer_goes_with_the_browser_back_and_forward(page: sync_api.Page, report: str) -> None:
     """An open box is a place in the browser's history, however many were looked at."""
     page.goto(report)

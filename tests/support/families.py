@@ -248,6 +248,31 @@ FAMILIES = {
             ),
             ("model.backbone", "model.neck"),
         ),
+        Family(
+            "ppyoloe_r",
+            "configs/rotate/ppyoloe_r_crn_s_3x_dota.yml",
+            ("width_mult=0.25", reader(96, 128, keep_ratio=True)),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "fcosr",
+            "configs/rotate/fcosr_x50_3x_dota.yml",
+            (
+                *_SMALL_FPN,
+                "ResNet.groups=1",
+                "ResNet.base_width=64",
+                "FCOSRHead.feat_channels=32",
+                "FCOSRHead.stacked_convs=2",
+            ),
+            ("model.backbone", "model.neck"),
+        ),
+        Family(
+            "s2anet",
+            "configs/rotate/s2anet_alignconv_2x_dota.yml",
+            # nms_pre below the first level's number of anchors, so that rows are not anchors
+            (*_SMALL_FPN, "S2ANetHead.feat_in=32", "S2ANetHead.feat_out=32", "S2ANetHead.nms_pre=60"),
+            ("model.backbone", "model.neck"),
+        ),
         Family("yolov3", "configs/demo/ppyolo_tiny.yml", (), ("model.backbone", "model.neck")),
         Family(
             "detr",

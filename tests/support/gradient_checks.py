@@ -61,6 +61,7 @@ def targets_of(detector: Detector, kept: KeptRow, other_id: int) -> list[str]:
         "mask": ["mask"],
         "rpn": ["rpn"],
         "box": ["box"],  # its parts are the four sides
+        "rotated": ["rotated:x", "rotated:height", "rotated:angle"],
         "contrast": [f"contrast:{other}"] if other_id != kept.class_id else [],
         "other": [f"other:{other}"],
     }
@@ -148,6 +149,9 @@ def score_from_backbone(detector, features, forward, kept):
         return paddle.concat(scores, axis=1)[0, kept.row, kept.class_id]
     if hasattr(model, "yolo_head"):
         return model.yolo_head(necked)[0][0, kept.class_id, kept.row]
+    if hasattr(model, "s2anet_head"):
+        level, position = s2anet_place(forward, kept)
+        return F.sigmoid(model.s2anet_head(necked)[1][level][0, position, kept.class_id])
     dense = getattr(model, "head", getattr(model, "fcos_head", None))
     if dense is not None and not hasattr(dense, "retina_cls"):
         return dense_score(detector, dense, necked, kept, forward)
@@ -231,6 +235,18 @@ def dense_score(detector, head, necked, kept, forward):
     return given[0][0, kept.class_id, row]
 
 
+def s2anet_place(forward: ForwardPass, kept: KeptRow) -> tuple[int, int]:
+    """Where S2ANet's score really lies: found by comparing values, not by repeating the top-k."""
+    grids = forward.watch.outputs[forward.extractor.model.s2anet_head.odm_cls]
+    candidates = [
+        (float(np.abs(values - kept.score).min()), level, int(np.abs(values - kept.score).argmin()))
+        for level, grid in enumerate(grids)
+        for values in [1 / (1 + np.exp(-grid.numpy()[0, kept.class_id].ravel()))]
+    ]
+    _, level, position = min(candidates)
+    return level, position
+
+
 def anchor_of(forward: ForwardPass, kept: KeptRow) -> tuple[int, int]:
     """Where RetinaNet's score really lies: found by comparing values, not by repeating the top-k."""
     logits, _ = forward.watch.outputs[forward.extractor.model.head][-1]
@@ -290,7 +306,7 @@ def assert_target_equals_differences(
     for part, features in zip(target.parts, features_of(forward, kept, target)):
         before = extractor.outputs(forward.watch, [source], wanted=wanted)
         value = float(part(before, 0, kept.class_id))
-        logits = dict.fromkeys((Quantity.LOGITS, Quantity.MASK, Quantity.PROPOSAL), LOGIT_STEP)
+        logits = dict.fromkeys((Quantity.LOGITS, Quantity.MASK, Quantity.PROPOSAL, Quantity.ROTATED), LOGIT_STEP)
         moved = {Quantity.BOXES: PIXEL_STEP, **logits}.get(wanted, LOGIT_STEP * slope(abs(value)))
         gradients = gradients_of(features)
         lines = directions_along(gradients, shares)

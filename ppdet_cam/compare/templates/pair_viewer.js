@@ -80,9 +80,9 @@ function outlinesOf(pair, side) {
   const other = pair[side === "a" ? "b" : "a"];
   const asked = (own || other).answer;
   return [
-    other && hasCandidate(other) ? outline(other.box, "other") : null,
-    asked ? outline(asked.box, "proposal") : null,
-    own && hasCandidate(own) ? outline(own.box, "detection") : null,
+    other && hasCandidate(other) ? outline(other.box, "other", other.polygon) : null,
+    asked ? outline(asked.box, "proposal", asked.polygon) : null,
+    own && hasCandidate(own) ? outline(own.box, "detection", own.polygon) : null,
   ].filter(Boolean);
 }
 
@@ -115,7 +115,7 @@ function factsTable(pair) {
     boxesOf(pair).some((box) => box.answer)
       ? ["Verdict", ...cells((box) => (box.answer ? verdictOf(box) : "–"))]
       : null,
-    ["Size", ...cells((box) => `${pixels(widthOf(box.box))} × ${pixels(heightOf(box.box))}`)],
+    ["Size", ...cells(sizeText)],
     ["Method", ...cells((box) => (box.target === "class" ? box.method : `${box.method} of ${box.target}`))],
   ].filter(Boolean);
   const heads = [
@@ -148,7 +148,7 @@ function measuresList(pair) {
     ["Rank correlation", pair.rankCorrelation === null ? null : correlation(pair.rankCorrelation)],
     ...SIDES.map((side) => [
       `Box of ${LETTERS[side]}`,
-      pair[side] && hasCandidate(pair[side]) ? cornersText(pair[side].box) : null,
+      pair[side] && hasCandidate(pair[side]) ? cornersText(pair[side].box, pair[side].polygon) : null,
     ]),
     ["Image", element("span", { title: pair.image.path }, pair.image.title)],
   ].filter(([, value]) => value !== null);

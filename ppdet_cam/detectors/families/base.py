@@ -15,6 +15,7 @@ from ppdet_cam.detectors.capture import Watch
 from ppdet_cam.detectors.families.last_step import KeepRule, LastStep, check_nms, nms_rule, recording_nms
 from ppdet_cam.detectors.grids import Grids
 from ppdet_cam.errors import ScoreMismatchError
+from ppdet_cam.polygons import boxes_around_polygons
 from ppdet_cam.registry import Registry
 from ppdet_cam.structures import Candidates, CellStrides, HeadOutputs, ImageGeometry, Quantity
 
@@ -332,8 +333,12 @@ class DenseExtractor(Extractor):
 
     def candidates(self, record: LastStep, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
         """Returns one box per candidate; these heads' NMS works in original pixels."""
-        scores = record.scores[image].T
-        return Candidates(record.boxes[image][:, None], scores[:, : scores.shape[1] - self.background_columns])
+        scores, boxes = record.scores[image].T, record.boxes[image]
+        own_scores = scores[:, : scores.shape[1] - self.background_columns]
+        if boxes.shape[1] == 4:
+            return Candidates(boxes[:, None], own_scores)
+        polygons = boxes.reshape(-1, 4, 2)
+        return Candidates(boxes_around_polygons(polygons)[:, None], own_scores, polygons_xy=polygons)
 
     def source(self, watch: Watch, row: int) -> Source:
         """Returns level and position of a row that is counted through the levels."""

@@ -55,7 +55,10 @@ class CenterTrackExtractor(CenterNetExtractor):
         _, _, height, width = self.model_inputs["image"].shape
         image_height, image_width = self.model_inputs["im_shape"][image].numpy()
         scale = width / max(image_height, image_width)
-        middle, image_middle = np.float32([width, height] * 2) / 2, np.float32([image_width, image_height] * 2) / 2
+        middle, image_middle = (
+            np.array([width, height] * 2, np.float32) / 2,
+            np.array([image_width, image_height] * 2, np.float32) / 2,
+        )
         return ((boxes - middle) / scale + image_middle).astype(np.float32)
 
     def output_rows(self, outputs: Mapping[str, paddle.Tensor]) -> np.ndarray:

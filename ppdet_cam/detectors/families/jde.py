@@ -73,7 +73,7 @@ class JDEExtractor(YOLOv3Extractor):
         image_height, image_width = (int(length) for length in self.model.inputs["im_shape"][image])
         pad_x, pad_y = (width - image_width) / 2, (height - image_height) / 2
         ratio = self.model.inputs["scale_factor"][image].numpy()[0]
-        return (boxes - np.float32([pad_x, pad_y, pad_x, pad_y])) / ratio
+        return (boxes - np.array([pad_x, pad_y, pad_x, pad_y], np.float32)) / ratio
 
     def outputs(
         self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0

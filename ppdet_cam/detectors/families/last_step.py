@@ -88,7 +88,7 @@ class _RecordingNms:
             raise ReachedLastStep
         indexed = _matrix_nms if lowers_scores(self._nms) else _multiclass_nms
         rows, count, index, asked = indexed(self._nms, bboxes, score, *rest)
-        if rows.ndim == 2 and rows.shape[-1] == 6:
+        if rows.ndim == 2 and rows.shape[-1] in (6, 10):
             self._record.rows = rows.numpy()
             self._record.index = index.numpy().reshape(-1).astype(np.int64)
         return rows, count, (index if asked else None)

@@ -106,7 +106,7 @@ class PeakExtractor(CellExtractor):
 
     def candidates(self, record: LastStep, geometry: ImageGeometry, *, image: int = 0) -> Candidates:
         """Returns one box per cell."""
-        return Candidates(record.boxes[image][:, None], record.scores[image].T, record.grid_hw)
+        return Candidates(record.boxes[image][:, None], record.scores[image].T, grid_hw=record.grid_hw)
 
     def output_rows(self, outputs: Mapping[str, paddle.Tensor]) -> np.ndarray:
         """Returns the peaks; what fills their number up, of score 0 or of no class, is of class -1."""
@@ -186,8 +186,8 @@ class CenterNetExtractor(PeakExtractor):
         ratio = self.post_process.down_ratio
         image_height, image_width = self.model_inputs["im_shape"][image].numpy()
         scale_y, scale_x = self.model_inputs["scale_factor"][image].numpy()
-        pad = np.float32([(width * ratio - image_width) / 2, (height * ratio - image_height) / 2])
-        return (boxes - np.tile(pad, 2)) / np.float32([scale_x, scale_y, scale_x, scale_y])
+        pad = np.array([(width * ratio - image_width) / 2, (height * ratio - image_height) / 2], np.float32)
+        return (boxes - np.tile(pad, 2)) / np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
 
 
 @extracts("TTFNet", head_type="TTFHead")
@@ -221,4 +221,4 @@ class TTFNetExtractor(PeakExtractor):
     def printed_boxes(self, watch: Watch, boxes: np.ndarray, image: int) -> np.ndarray:
         """Returns the boxes less the reader's scale."""
         scale_y, scale_x = self.model_inputs["scale_factor"][image].numpy()
-        return boxes / np.float32([scale_x, scale_y, scale_x, scale_y])
+        return boxes / np.array([scale_x, scale_y, scale_x, scale_y], np.float32)

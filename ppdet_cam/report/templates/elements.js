@@ -28,9 +28,16 @@ const STATUS_WORDS = {
 
 const widthOf = (corners) => Math.max(0, corners[2] - corners[0]);
 const heightOf = (corners) => Math.max(0, corners[3] - corners[1]);
-const areaOf = (corners) => widthOf(corners) * heightOf(corners);
+const lengthOf = ([x, y], [endX, endY]) => Math.hypot(endX - x, endY - y);
 
-function cornersText(corners) {
+// The size of a place, which is a box and, for a rotated one, its polygon.
+const sidesOf = ({ box, polygon }) =>
+  polygon ? [lengthOf(polygon[0], polygon[1]), lengthOf(polygon[1], polygon[2])] : [widthOf(box), heightOf(box)];
+const areaOf = (place) => sidesOf(place)[0] * sidesOf(place)[1];
+const sizeText = (place) => sidesOf(place).map(pixels).join(" × ");
+
+function cornersText(corners, polygon) {
+  if (polygon) return polygon.map((corner) => corner.map((value) => value.toFixed(1)).join(", ")).join("; ");
   const [left, top, right, bottom] = corners.map((corner) => corner.toFixed(1));
   return `${left}, ${top} to ${right}, ${bottom}`;
 }

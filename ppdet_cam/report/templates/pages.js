@@ -371,7 +371,7 @@ const imagePage = {
           drawn(
             "a",
             { href: boxHash(box), "aria-label": `${classOf(box)}, ${nameOf(box)}` },
-            outline(shownCorners(box), OUTLINES[box.role] || "detection"),
+            outline(shownCorners(box), OUTLINES[box.role] || "detection", shownPlace(box).polygon),
           ),
         ]),
       );

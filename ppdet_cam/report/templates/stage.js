@@ -1,13 +1,16 @@
 // --- the picture of a photo with heat and outlines ---
 
-function outline(corners, kind) {
+// A rotated box has a polygon, the corners of which are drawn instead.
+function outline(corners, kind, polygon) {
   const [left, top] = corners;
-  const place = { x: left, y: top, width: widthOf(corners), height: heightOf(corners) };
+  const [shape, place] = polygon
+    ? ["polygon", { points: polygon.map((corner) => corner.join(",")).join(" ") }]
+    : ["rect", { x: left, y: top, width: widthOf(corners), height: heightOf(corners) }];
   return drawn(
     "g",
     { class: `outline ${kind}` },
-    drawn("rect", { ...place, class: "shade" }),
-    drawn("rect", { ...place, class: "line" }),
+    drawn(shape, { ...place, class: "shade" }),
+    drawn(shape, { ...place, class: "line" }),
   );
 }
 

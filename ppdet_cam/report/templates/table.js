@@ -30,7 +30,7 @@ const COLUMNS = {
     kind: "number spare",
     descendingFirst: true,
     hint: "width × height in pixels; sorted by area",
-    value: (box) => areaOf(shownCorners(box)),
+    value: (box) => areaOf(shownPlace(box)),
     cell: sizeOf,
   },
   levels: {
@@ -107,8 +107,7 @@ COLUMNS.told = {
 };
 
 function sizeOf(box) {
-  const corners = shownCorners(box);
-  return `${pixels(widthOf(corners))} × ${pixels(heightOf(corners))}`;
+  return sizeText(shownPlace(box));
 }
 
 function energyOrStatus(box) {

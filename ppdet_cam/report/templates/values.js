@@ -19,7 +19,8 @@ const hasSeveralTargets = new Set(boxes.map((box) => box.target)).size > 1;
 const hasSeveralMethods = new Set(boxes.map((box) => box.method)).size > 1;
 
 const heatOutside = (box) => (box.energy === null ? null : 1 - box.energy);
-const shownCorners = (box) => (hasCandidate(box) || !box.answer ? box.box : box.answer.box);
+const shownPlace = (box) => (hasCandidate(box) || !box.answer ? box : box.answer);
+const shownCorners = (box) => shownPlace(box).box;
 
 function levelsOf(box) {
   return box.levels.map(([layer, level, gridHeight, gridWidth, strideY, strideX, share]) => ({

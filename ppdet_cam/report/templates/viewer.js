@@ -47,8 +47,8 @@ function alternativeText(box) {
 function layeredFigure(box, photo, note) {
   const outlines = [];
   if (box.roi) outlines.push(outline(box.roi, "proposal"));
-  if (hasCandidate(box)) outlines.push(outline(box.box, "detection"));
-  if (box.answer) outlines.push(outline(box.answer.box, "asked"));
+  if (hasCandidate(box)) outlines.push(outline(box.box, "detection", box.polygon));
+  if (box.answer) outlines.push(outline(box.answer.box, "asked", box.answer.polygon));
   const sources = [{ url: photo, kind: "photo" }];
   if (box.files.heatmap && !isBlank(box)) sources.push({ url: box.files.heatmap, kind: "heat" });
   const figure = element("figure", { class: "viewer-picture" });
@@ -81,9 +81,9 @@ function sideOf(box) {
     ["Status", statusOf(box)],
     box.scoreBeforeNms === undefined ? null : ["Score before NMS", `${score(box.scoreBeforeNms)}, which is explained`],
     ["Heat in box", meterOf(box.energy)],
-    hasCandidate(box) ? [box.answer ? "Best candidate" : "Box", cornersText(box.box)] : null,
-    hasCandidate(box) ? ["Size", `${pixels(widthOf(box.box))} × ${pixels(heightOf(box.box))} px`] : null,
-    box.answer ? [box.role === "missed" ? "Its box" : "Box asked about", cornersText(box.answer.box)] : null,
+    hasCandidate(box) ? [box.answer ? "Best candidate" : "Box", cornersText(box.box, box.polygon)] : null,
+    hasCandidate(box) ? ["Size", `${sizeText(box)} px`] : null,
+    box.answer ? [box.role === "missed" ? "Its box" : "Box asked about", cornersText(box.answer.box, box.answer.polygon)] : null,
     box.roi ? ["Proposal", cornersText(box.roi)] : null,
     ["Method", box.target === "class" ? box.method : `${box.method} of ${box.target}`],
     ["Layers", box.seenAt],
