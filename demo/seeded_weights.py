@@ -48,7 +48,8 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     class_layers, box_layers, softmax = _last_layers(detector)
     for layer in dict.fromkeys([*class_layers, *box_layers]):
         fan_in = int(np.prod(layer.weight.shape)) // _outputs(layer)
-        layer.weight.set_value(random.normal(0, fan_in**-0.5, layer.weight.shape).astype(np.float32))
+        # small: `_standardise` scales them by what they give, and the exponential of a large size is infinite
+        layer.weight.set_value(random.normal(0, 0.01 * fan_in**-0.5, layer.weight.shape).astype(np.float32))
         layer.bias.set_value(np.zeros(layer.bias.shape, np.float32))
     _let_stages_agree(detector.model)
     if hasattr(detector.model, "rpn_head"):  # proposals first: the second stage sees what they pick
