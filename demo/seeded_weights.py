@@ -135,7 +135,8 @@ def _fill_queries(model: nn.Layer, random: np.random.Generator) -> None:
 def _start_anew(layers: Sequence[nn.Layer], random: np.random.Generator) -> None:
     for layer in layers:
         fan_in = int(np.prod(layer.weight.shape)) // _outputs(layer)
-        layer.weight.set_value(random.normal(0, fan_in**-0.5, layer.weight.shape).astype(np.float32))
+        # small: `_standardise` scales them by what they give, and the exponential of a large size is infinite
+        layer.weight.set_value(random.normal(0, 0.01 * fan_in**-0.5, layer.weight.shape).astype(np.float32))
         layer.bias.set_value(np.zeros(layer.bias.shape, np.float32))
 
 
