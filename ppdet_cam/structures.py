@@ -25,10 +25,12 @@ class Frame:
     Attributes:
         image: uint8 [H, W, 3], RGB, EXIF orientation applied.
         path: the file it came from, None for an array.
+        notes: what is amiss with that file, though it has all its pixels.
     """
 
     image: np.ndarray
     path: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def original_hw(self) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppdet_cam import __version__
-from ppdet_cam.commands.flags import NO_CONFIG, add_config, add_refinement, add_sampling
+from ppdet_cam.commands.flags import NO_CONFIG, add_config, add_refinement, add_sampling, add_strictness
 from ppdet_cam.commands.foreign import advice_on
 from ppdet_cam.commands.lists import level_table, method_table, target_table
 from ppdet_cam.commands.progress import ImagesBar, show_progress
@@ -22,7 +22,7 @@ from ppdet_cam.commands.terminal import (
     exit_code_of,
     logging_on_stderr,
     print_error,
-    print_failures,
+    print_images,
     print_result,
     user_path,
 )
@@ -92,6 +92,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="explain the images that this file names, a path per line, relative to --infer_dir if that is given",
     )
+    add_strictness(parser)
     parser.add_argument(
         "--shard",
         metavar="I/N",
@@ -298,6 +299,7 @@ def _run_config(options: argparse.Namespace) -> RunConfig:
         vdl_log_dir=options.vdl_log_dir,
         workers=options.workers,
         shard=options.shard,
+        strict_images=options.strict_images,
     )
 
 
@@ -320,9 +322,11 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _exit_code(result: Result) -> int:
-    """Prints which images failed, and returns the exit code."""
+    """Prints which images failed or have something amiss, and returns the exit code."""
     failed = int(result.totals["failed"])  # type: ignore[call-overload]
-    print_failures(PROGRAM, [(one.path, one.reason) for one in result.failures], count=failed, named_in=IMAGES_FILE)
+    warned = int(result.totals["warned"])  # type: ignore[call-overload]
+    for what, images, count in (("warning", result.warnings, warned), ("failed", result.failures, failed)):
+        print_images(PROGRAM, what, [(one.path, one.reason) for one in images], count=count, named_in=IMAGES_FILE)
     if result.stopped_by:
         print_error(PROGRAM, "interrupted; go on with --resume")
         return EXIT_SIGNAL + result.stopped_by

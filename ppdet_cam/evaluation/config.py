@@ -62,6 +62,7 @@ class EvalConfig:
         samples, seed, batch: as `Question` has them.
         resume: whether to go on with the evaluation that is in `out`.
         overwrite: whether to remove it.
+        strict_images: whether an image with anything amiss fails.
     """
 
     config: Path
@@ -82,6 +83,7 @@ class EvalConfig:
     resume: bool = False
     overwrite: bool = False
     refinements: tuple[tuple[str, ...], ...] = ((),)
+    strict_images: bool = False
 
     def __post_init__(self) -> None:
         known = measurable()

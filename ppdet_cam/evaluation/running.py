@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -32,6 +33,8 @@ from ppdet_cam.questions.truth import GroundTruth, read_ground_truth
 from ppdet_cam.running.many import Bar, NoBar
 from ppdet_cam.running.session import run_document
 from ppdet_cam.running.stopping import stopping_on_signals
+
+log = logging.getLogger(__name__)
 
 _KIND = "evaluation"
 
@@ -134,8 +137,11 @@ class _Evaluation:
         for image in images:
             started = time.perf_counter()
             try:
-                frame = read_image(image.path)
-                measured = measured_image(self._detector, frame, self._truth.boxes[str(image.annotated)], self._plan)
+                frame, name = read_image(image.path, strict=self._config.strict_images), str(image.annotated)
+                for note in (*frame.notes, self._truth.size_note(name, frame.original_hw)):
+                    if note:
+                        log.warning("%s: %s", image.path, note)
+                measured = measured_image(self._detector, frame, self._truth.boxes[name], self._plan)
                 yield measurement_record(image.path, image.name, measured, seconds=time.perf_counter() - started)
             except LayerError:  # no other image has such a layer either
                 raise

@@ -102,6 +102,7 @@ def image_record(
     seconds: Mapping[str, float],
     files: Mapping[str, str] | None = None,
     truth: Mapping[str, object] | None = None,
+    warnings: Sequence[str] = (),
 ) -> dict[str, object]:
     """Returns one image's line of `images.jsonl`.
 
@@ -114,6 +115,7 @@ def image_record(
         seconds: wall time by step.
         files: kind -> path below the output folder, of what is written once per image.
         truth: from `image_truth`, for an annotated image.
+        warnings: what is amiss with it, though it could be explained.
     """
     height, width = original_hw
     record: dict[str, object] = {
@@ -130,6 +132,8 @@ def image_record(
         record["files"] = dict(files)
     if truth is not None:
         record["truth"] = dict(truth)
+    if warnings:
+        record["warnings"] = list(warnings)
     return record
 
 

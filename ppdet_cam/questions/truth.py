@@ -48,13 +48,15 @@ class GroundTruth:
     Attributes:
         path: the file.
         boxes: file name as annotated -> its objects; crowds are left out.
+        sizes: file name -> height and width as annotated, of the images whose annotation says them.
     """
 
     path: Path
     boxes: Mapping[str, tuple[TrueBox, ...]]
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
-    def of(self, image: Path) -> tuple[TrueBox, ...]:
-        """Returns the objects of an image, found by its path's end, which may be the name alone.
+    def name_of(self, image: Path) -> str:
+        """Returns an image's file name as annotated, found by its path's end, which may be the name alone.
 
         Raises:
             ConfigError: the file has no such image, or several.
@@ -67,7 +69,31 @@ class GroundTruth:
             how_many = f"{len(fitting)} images named like" if fitting else "no image"
             hint = "" if fitting else closest(image.name, [PurePosixPath(name).name for name in self.boxes])
             raise ConfigError(f"--gt {self.path} has {how_many} {image.name!r}{hint}; it has {len(self.boxes)} images")
-        return self.boxes[fitting[0]]
+        return fitting[0]
+
+    def of(self, image: Path) -> tuple[TrueBox, ...]:
+        """Returns the objects of an image.
+
+        Raises:
+            ConfigError: the file has no such image, or several.
+        """
+        return self.boxes[self.name_of(image)]
+
+    def size_note(self, name: str, original_hw: tuple[int, int]) -> str | None:
+        """Returns what is to be said of an image that is not as large as annotated, None for nothing.
+
+        Args:
+            name: as annotated.
+            original_hw: height and width of the file's image.
+        """
+        annotated = self.sizes.get(name, original_hw)
+        if annotated == original_hw:
+            return None
+        turned = ", turned by its EXIF orientation or not" if annotated == original_hw[::-1] else ""
+        return (
+            f"--gt {self.path} says {annotated[1]} x {annotated[0]} pixels, the file has {original_hw[1]} x "
+            f"{original_hw[0]}{turned}; the annotated boxes may lie elsewhere"
+        )
 
 
 def read_ground_truth(path: Path, class_names: Sequence[str]) -> GroundTruth:
@@ -82,6 +108,7 @@ def read_ground_truth(path: Path, class_names: Sequence[str]) -> GroundTruth:
         document = json.loads(path.read_text(encoding="utf-8"))
         names = {category["id"]: str(category["name"]) for category in document["categories"]}
         files = {image["id"]: str(image["file_name"]).replace("\\", "/") for image in document["images"]}
+        sizes = {files[image["id"]]: size for image in document["images"] if (size := _annotated_size(image))}
         boxes: dict[str, list[TrueBox]] = {name: [] for name in files.values()}
         for annotation in document["annotations"]:
             name = names[annotation["category_id"]]
@@ -111,7 +138,13 @@ def read_ground_truth(path: Path, class_names: Sequence[str]) -> GroundTruth:
             f"--gt {path} has none of the detector's classes: it has {', '.join(sorted(names.values())[:8])}; "
             f"the detector has {', '.join(list(class_names)[:8])}{case}"
         )
-    return GroundTruth(path, {name: tuple(found) for name, found in boxes.items()})
+    return GroundTruth(path, {name: tuple(found) for name, found in boxes.items()}, sizes)
+
+
+def _annotated_size(image: Mapping[str, object]) -> tuple[int, int] | None:
+    """Returns the height and width that an annotation gives its image, None where they are no sizes."""
+    height, width = image.get("height"), image.get("width")
+    return (height, width) if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0 else None
 
 
 def true_mask(box: TrueBox, *, original_hw: tuple[int, int]) -> np.ndarray | None:

@@ -101,6 +101,9 @@ def _counts(run: Run) -> list[Count]:
         Count("box explained" if len(boxes) == 1 else "boxes explained", len(boxes)),
         Count("without a map", sum(box.status is not MapStatus.OK for box in boxes), "#status=blank"),
     ]
+    warned = sum(bool(image.warnings) for image in run.images)
+    if warned:
+        counts.append(Count("with a warning", warned, is_bad=True))
     if truths:
         counts += [
             Count("objects in ground truth", sum(truth.boxes for truth in truths)),
@@ -167,6 +170,7 @@ def _image_values(image: Image, boxes: Sequence[Mapping[str, object]]) -> dict[s
         "path": image.path,
         "title": image.title,
         "failure": image.failure,
+        "warnings": image.warnings,
         "hw": image.original_hw,
         "seconds": rounded(image.seconds, 3),
         "detections": image.detections,

@@ -128,6 +128,7 @@ class Image:
         boxes: the explained boxes.
         truth: for a run with ground truth.
         files: kind of file -> its path below the run's folder.
+        warnings: what is amiss with it, though it could be explained.
     """
 
     path: str
@@ -140,6 +141,7 @@ class Image:
     boxes: tuple[Box, ...] = ()
     truth: ImageTruth | None = None
     files: Mapping[str, str] | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -287,6 +289,7 @@ def _image(value: object) -> Image:
         boxes=_take(record, "boxes", _tuple(lambda box: _box(box, false_positives))),
         truth=truth,
         files=_take(record, "files", _table(_file), {}),
+        warnings=_take(record, "warnings", _tuple(_text), ()),
     )
 
 

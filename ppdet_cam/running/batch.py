@@ -44,6 +44,7 @@ class Result:
         document: the content of `run.json`, None when it is not written yet.
         image: the line of `images.jsonl` of a single image; None for a run over several.
         failures: the first of the images that failed.
+        warnings: the first of the images that something is amiss with.
         left: how many of this process's images are not done.
         rank: which part of the run was this process's.
         stopped_by: the signal that stopped it, 0 for none.
@@ -58,6 +59,7 @@ class Result:
     rank: Rank = Rank()
     stopped_by: int = 0
     did: int = 1
+    warnings: Sequence[Failure] = ()
 
 
 def run(
@@ -96,20 +98,32 @@ def run(
         _show(config)
         totals = outcome.document["totals"]  # type: ignore[assignment]
     left = outcome.share - outcome.tally.images if outcome.document is None else 0
-    return Result(totals, outcome.document, None, outcome.tally.failures, left, rank, outcome.signal, outcome.did)
+    return Result(
+        totals,
+        outcome.document,
+        None,
+        outcome.tally.failures,
+        left,
+        rank,
+        outcome.signal,
+        outcome.did,
+        outcome.tally.warnings,
+    )
 
 
 def _explain_single(config: RunConfig, progress: Progress) -> Result:
     started = time.perf_counter()
     (path,) = config.inputs.images
     check_output_folder(config.cam_out)
-    frame = read_image(path)
+    frame = read_image(path, strict=config.strict_images)
     _check_may_replace(config, frame)
     image = ImageFile(str(frame.path), "")
     session = open_session(config, [image], progress=progress)
     record, document = _explain_image(config, session, image, frame, started=started)
     _show(config)
-    return Result(document["totals"], document, record)  # type: ignore[arg-type]
+    tally = Tally()
+    tally.add(record)
+    return Result(document["totals"], document, record, warnings=tally.warnings)  # type: ignore[arg-type]
 
 
 def _show(config: RunConfig) -> None:

@@ -33,6 +33,7 @@ class RunConfig:
         vdl_log_dir: a folder for a log of the run that VisualDL shows.
         workers: how many threads draw and write.
         shard: "I/N": only the I-th of N parts of the images.
+        strict_images: whether an image with anything amiss fails.
     """
 
     config: Path
@@ -48,6 +49,7 @@ class RunConfig:
     vdl_log_dir: Path | None = None
     workers: int = DEFAULT_WORKERS
     shard: str | None = None
+    strict_images: bool = False
 
     def __post_init__(self) -> None:
         if self.inputs.is_empty and self.gt is None:
@@ -111,6 +113,7 @@ class RunConfig:
                 for box in question.boxes
             ],
             "gt": None if self.gt is None else str(self.gt),
+            "strict_images": self.strict_images,
             "samples": question.samples,
             "seed": question.seed,
             "batch_size": question.batch,

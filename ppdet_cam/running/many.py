@@ -5,11 +5,12 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import errno
+import functools
 import json
 import shutil
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -143,7 +144,7 @@ class _Run:
         with contextlib.ExitStack() as stack:
             stack.callback(self._bar.end)
             workers = stack.enter_context(Workers(self._config.workers))
-            frames = stack.enter_context(contextlib.closing(_read_ahead(self._place.images, ledger.left)))
+            frames = stack.enter_context(contextlib.closing(self._read_ahead(ledger.left)))
             job = Job(self._config.output, workers, highest)
             try:
                 for position, frame in frames:
@@ -226,7 +227,7 @@ class _Run:
         self._bar.begin(len(images), len(known), "images measured")
         with contextlib.ExitStack() as stack:
             stack.callback(self._bar.end)
-            frames = stack.enter_context(contextlib.closing(_read_ahead(images, unknown)))
+            frames = stack.enter_context(contextlib.closing(self._read_ahead(unknown)))
             for position, frame in frames:
                 measured = known[images[position].name] = self._measured(position, frame)
                 self._note_peak(images[position].name, measured)
@@ -267,16 +268,22 @@ class _Run:
                 known[name] = measured
         return known
 
+    def _read_ahead(
+        self, positions: Sequence[int]
+    ) -> Generator[tuple[int, concurrent.futures.Future[Frame]], None, None]:
+        read = functools.partial(read_image, strict=self._config.strict_images)
+        return _read_ahead(self._place.images, positions, read)
+
 
 def _read_ahead(
-    images: Sequence[ImageFile], positions: Sequence[int]
+    images: Sequence[ImageFile], positions: Sequence[int], read: Callable[[str], Frame]
 ) -> Generator[tuple[int, concurrent.futures.Future[Frame]], None, None]:
     """Yields the images, the next of which are being read by a thread."""
     with concurrent.futures.ThreadPoolExecutor(1, "read") as reader:
         coming: deque[tuple[int, concurrent.futures.Future[Frame]]] = deque()
         try:
             for position in positions:
-                coming.append((position, reader.submit(read_image, images[position].path)))
+                coming.append((position, reader.submit(read, images[position].path)))
                 if len(coming) > _READ_AHEAD:
                     yield coming.popleft()
             while coming:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import math
 import platform
@@ -22,7 +23,7 @@ from ppdet_cam.explaining.perturbation import Progress, silent
 from ppdet_cam.images.inputs import ImageFile, annotated_images, digest_lines
 from ppdet_cam.outputs.manifest import SCHEMA_VERSION
 from ppdet_cam.places import find_file
-from ppdet_cam.questions.truth import GroundTruth, TrueBox, read_ground_truth
+from ppdet_cam.questions.truth import GroundTruth, read_ground_truth
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Annotated
 
@@ -74,15 +75,16 @@ class AnnotatedImages:
         Raises:
             ConfigError: the ground truth has no such image, or several.
         """
-        return Annotated(self._boxes(image), self._draw_threshold)
+        name = self._name(image)
+        return Annotated(self.truth.boxes[name], self._draw_threshold, functools.partial(self.truth.size_note, name))
 
-    def _boxes(self, image: ImageFile) -> Sequence[TrueBox]:
+    def _name(self, image: ImageFile) -> str:
         if image.annotated is not None:
-            return self.truth.boxes[image.annotated]
+            return image.annotated
         path = Path(image.path)
         named_so = self._names.get(path.resolve().name, []) + self._names.get(path.name, [])
         few = GroundTruth(self.truth.path, {name: self.truth.boxes[name] for name in named_so})
-        return (few if named_so else self.truth).of(path)
+        return (few if named_so else self.truth).name_of(path)
 
 
 def open_session(config: RunConfig, images: Sequence[ImageFile] | None, *, progress: Progress = silent) -> Session:

@@ -120,6 +120,7 @@ def test_run_json_says_what_was_run(command, on_cpu):
         "box_index": [],
         "box": [],
         "gt": None,
+        "strict_images": False,
         "samples": None,
         "seed": 0,
         "batch_size": 8,
@@ -139,6 +140,7 @@ def test_run_json_says_what_was_run(command, on_cpu):
     assert totals == {
         "images": 1,
         "failed": 0,
+        "warned": 0,
         "detections": image["detections"],
         "explained": len(image["boxes"]),
         "blank": 0,

@@ -46,6 +46,7 @@ def test_finished_run_has_its_files_and_nothing_else(tmp_path, uninterrupted):
     assert record["totals"] == {
         "images": 6,
         "failed": 1,
+        "warned": 0,
         "detections": 15,
         "explained": 5,
         "blank": 0,

@@ -43,6 +43,25 @@ def written(tmp_path):
 # reading
 
 
+@pytest.mark.parametrize(
+    ("hw", "said"),
+    [
+        ((480, 640), None),
+        ((240, 320), "says 640 x 480 pixels, the file has 320 x 240; the annotated boxes"),
+        ((640, 480), "says 640 x 480 pixels, the file has 480 x 640, turned by its EXIF orientation or not"),
+    ],
+)
+def test_size_note_is_of_images_that_are_not_as_large_as_annotated(written, hw, said) -> None:
+    """A size that differs is told with both; the same size, none, or one that is no size is not."""
+    content = document()
+    content["images"][0].update(width=640, height=480)
+    content["images"][1].update(width="wide", height=0)
+    truth = read_ground_truth(written(content), NAMES)
+    note = truth.size_note("a.jpg", hw)
+    assert (note is None) if said is None else (said in note and str(truth.path) in note)
+    assert truth.size_note("val/b.jpg", hw) is None
+
+
 def test_read_ground_truth_gives_corners_by_image(written) -> None:
     """COCO's left, top, width, height become corners; ids of images and categories become names."""
     truth = read_ground_truth(

@@ -275,9 +275,8 @@ const imagesPage = {
           key: "failed",
           label: "Status",
           kind: "spare",
-          value: (image) => (image.failure === null ? "ok" : "failed"),
-          cell: (image) =>
-            image.failure === null ? element("span", { class: "quiet" }, "ok") : badge("failed", "bad", image.failure),
+          value: (image) => (image.failure !== null ? "failed" : image.warnings.length ? "warning" : "ok"),
+          cell: statusOf,
         },
       ],
     });
@@ -315,6 +314,12 @@ const imagesPage = {
 
 // --- the page of one image ---
 
+const statusOf = (image) => {
+  if (image.failure !== null) return badge("failed", "bad", image.failure);
+  if (image.warnings.length) return badge("warning", "warning", image.warnings.join("; "));
+  return element("span", { class: "quiet" }, "ok");
+};
+
 const imagePage = {
   show(image) {
     const step = (label, offset) => {
@@ -342,6 +347,7 @@ const imagePage = {
           : null,
       ),
       element("p", { class: "quiet" }, facts, ...fileLinks(image)),
+      ...image.warnings.map((warning) => element("p", { class: "note" }, `Warning: ${warning}.`)),
       image.failure === null ? this.body(image) : element("p", { class: "note" }, `Failed: ${image.failure}`),
     );
   },
