@@ -120,6 +120,13 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     for option in STYLE_OPTIONS:
         parser.add_argument(option.flag, default=option.default, metavar=option.metavar, help=option.help)
     parser.add_argument(
+        "--font",
+        type=user_path,
+        metavar="FILE",
+        help="TrueType or OpenType font for letters that the pictures' own lacks, as of Chinese, Japanese and "
+        "Korean class names (default: one that the system has)",
+    )
+    parser.add_argument(
         "--raw_dtype",
         default=RAW_DTYPES[0],
         metavar="TYPE",
@@ -300,6 +307,7 @@ def _run_config(options: argparse.Namespace) -> RunConfig:
         workers=options.workers,
         shard=options.shard,
         strict_images=options.strict_images,
+        font=options.font,
     )
 
 

@@ -36,6 +36,7 @@ def box_record(
     *,
     energy_in_box: float | None = None,
     truth: Mapping[str, object] | None = None,
+    drawn_as: str | None = None,
 ) -> dict[str, object]:
     """Returns one box's entry of `images.jsonl`.
 
@@ -44,6 +45,7 @@ def box_record(
         files: kind -> path of its file below the output folder.
         energy_in_box: the share of its map that lies in it, None when there is no map.
         truth: from `box_truth`, for a detection of an annotated image.
+        drawn_as: what its pictures call the class, None where that is not noted.
     """
     detection = explanation.detection
     record: dict[str, object] = {
@@ -72,6 +74,8 @@ def box_record(
     }
     if detection.score_before_nms is not None:
         record["score_before_nms"] = detection.score_before_nms
+    if drawn_as is not None and drawn_as != detection.class_name:
+        record["drawn_as"] = drawn_as
     if explanation.status is not MapStatus.OK:
         record["reason"] = explanation.status.value
     if explanation.box_xyxy_roi is not None:

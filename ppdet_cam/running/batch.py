@@ -23,6 +23,7 @@ from ppdet_cam.outputs.manifest import IMAGES_FILE, RUN_FILE, encode_document, e
 from ppdet_cam.outputs.merging import Failure, Tally
 from ppdet_cam.outputs.resume import REPORT_FILE, find_earlier_run, is_single, read_lines, remove_run
 from ppdet_cam.outputs.sharding import Rank, rank_of
+from ppdet_cam.render import choose_font
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Job, Workers, draw_image
 from ppdet_cam.running.many import Bar, NoBar, explain_many
@@ -86,6 +87,7 @@ def run(
     """
     started = time.perf_counter()
     rank = rank_of(environment, config.shard)
+    choose_font(config.font)
     _check_may_show(config)
     if config.inputs.is_single:
         # one image needs one rank

@@ -34,6 +34,7 @@ class RunConfig:
         workers: how many threads draw and write.
         shard: "I/N": only the I-th of N parts of the images.
         strict_images: whether an image with anything amiss fails.
+        font: file of a font for letters that Pillow's own lacks; None to look for one.
     """
 
     config: Path
@@ -50,6 +51,7 @@ class RunConfig:
     workers: int = DEFAULT_WORKERS
     shard: str | None = None
     strict_images: bool = False
+    font: Path | None = None
 
     def __post_init__(self) -> None:
         if self.inputs.is_empty and self.gt is None:
@@ -118,6 +120,7 @@ class RunConfig:
             "seed": question.seed,
             "batch_size": question.batch,
             **self.output.flags(),
+            "font": None if self.font is None else str(self.font),
             "report": self.report,
             "vdl_log_dir": None if self.vdl_log_dir is None else str(self.vdl_log_dir),
             "opt": list(self.overrides),

@@ -21,7 +21,7 @@ from ppdet_cam.outputs.manifest import BOX_FILES, IMAGE_FILES, box_record, box_t
 from ppdet_cam.outputs.pictures import Output, encode_box
 from ppdet_cam.outputs.raw import RawGrids, RawMap, encode_grids, encode_raw, raw_grids, raw_map
 from ppdet_cam.questions.truth import Match, TrueBox, match
-from ppdet_cam.render import draw_summary, encode_jpeg, highest_value
+from ppdet_cam.render import draw_summary, drawn_name, encode_jpeg, highest_value
 from ppdet_cam.structures import Detection, Explanation, MapStatus
 
 _T = TypeVar("_T")
@@ -237,6 +237,7 @@ class _Drawer:
             {kind: self._prefix + name for kind, name in names.items()},
             energy_in_box=energy_in_box(explanation),
             truth=truth,
+            drawn_as=drawn_name(explanation.detection.class_name, explanation.detection.class_id),
         )
         if "raw" in output.kinds and output.raw_frame == "grid":
             self._grids[number] = raw_grids(explanation, dtype=output.raw_dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import logging
 import math
 import platform
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from ppdet_cam.images.inputs import ImageFile, annotated_images, digest_lines
 from ppdet_cam.outputs.manifest import SCHEMA_VERSION
 from ppdet_cam.places import find_file
 from ppdet_cam.questions.truth import GroundTruth, read_ground_truth
+from ppdet_cam.render import drawn_name, is_drawable
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Annotated
 
@@ -40,6 +42,9 @@ PACKAGES = (
 )
 
 _NOT_COMPARED = ("weights", "filename")  # where the weights and the config lie
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,10 +110,23 @@ def open_session(config: RunConfig, images: Sequence[ImageFile] | None, *, progr
         images = annotated_images(truth, config.inputs.folder)
     images = images or []
     detector.load_weights(weights_of(settings, None))
+    _warn_of_undrawable_names(detector.class_names)
     document = run_document(detector, settings, config.config, flags=config.flags(), images=images, gt=config.gt)
     threshold = config.question.selection.draw_threshold
     annotated = AnnotatedImages(truth, draw_threshold=threshold) if truth else None
     return Session(explainer, annotated, images, document)
+
+
+def _warn_of_undrawable_names(class_names: Sequence[str]) -> None:
+    """Says once which names the pictures cannot show, and what helps."""
+    lacking = [(name, class_id) for class_id, name in enumerate(class_names) if not is_drawable(name)]
+    if lacking:
+        log.warning(
+            "pictures show the class %s as %s%s: no font here has its letters; --font FILE names one that has them",
+            lacking[0][0],
+            drawn_name(*lacking[0]),
+            f", and {len(lacking) - 1} more likewise" if lacking[1:] else "",
+        )
 
 
 def run_document(

@@ -125,6 +125,7 @@ def test_run_json_says_what_was_run(command, on_cpu):
         "seed": 0,
         "batch_size": 8,
         **Output().flags(),
+        "font": None,
         "report": False,
         "vdl_log_dir": None,
         "opt": [f"weights={weights}", "use_gpu=false"],
