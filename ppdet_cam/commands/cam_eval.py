@@ -29,6 +29,7 @@ from ppdet_cam.evaluation.config import ALL, DEFAULT_COSTLY_BOXES, SANITY, EvalC
 from ppdet_cam.evaluation.files import MEASUREMENTS_FILE, PAGE_FILE
 from ppdet_cam.evaluation.tables import overview
 from ppdet_cam.methods import methods
+from ppdet_cam.questions.annotations import FORMS
 from ppdet_cam.questions.question import DEFAULT_LAYER, DEFAULT_THRESHOLD, NONE
 from ppdet_cam.questions.targets import DEFAULT_TARGET
 
@@ -49,8 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--gt",
         type=user_path,
         required=True,
-        metavar="FILE",
-        help="COCO annotations of the images; an annotation's 'evidence', as 'bbox', is the place that makes its class",
+        metavar="PATH",
+        help=f"annotations of the images ({FORMS}); a COCO annotation's 'evidence', as 'bbox', is the place that makes "
+        "its class",
     )
     parser.add_argument(
         "--infer_dir", type=user_path, metavar="FOLDER", help="folder where the annotations' file_name starts"

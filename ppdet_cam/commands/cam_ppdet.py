@@ -32,6 +32,7 @@ from ppdet_cam.methods import methods
 from ppdet_cam.outputs.manifest import IMAGES_FILE
 from ppdet_cam.outputs.pictures import DEFAULT_KINDS, KINDS, Output
 from ppdet_cam.outputs.raw import RAW_DTYPES, RAW_FRAMES
+from ppdet_cam.questions.annotations import FORMS
 from ppdet_cam.questions.boxes import Selection, parse_box
 from ppdet_cam.questions.question import DEFAULT_LAYER, DEFAULT_METHOD, DEFAULT_THRESHOLD, Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, targets
@@ -215,8 +216,8 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gt",
         type=user_path,
-        metavar="FILE",
-        help="COCO annotations: every object of an image that no detection found is asked about as well; without "
+        metavar="PATH",
+        help=f"annotations ({FORMS}): every object of an image that no detection found is asked about as well; without "
         "--infer_img and --infer_list, its images are explained",
     )
     parser.add_argument("--levels", action="store_true", help="print each level's share of every box's evidence")

@@ -48,7 +48,7 @@ class EvalConfig:
     Attributes:
         config: the ppdet config file.
         overrides: "key=value" items of `-o`.
-        gt: COCO annotations of the images.
+        gt: annotations of the images (`questions.annotations`).
         folder: where the annotations' file names start, None to look for them.
         out: the folder to write into.
         methods: to compare; empty for the usual ones.

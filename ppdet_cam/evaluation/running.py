@@ -29,7 +29,8 @@ from ppdet_cam.outputs.files import cannot_write, check_output_folder, write_ato
 from ppdet_cam.outputs.manifest import encode_document, encode_line, failed_record
 from ppdet_cam.outputs.merging import Failure
 from ppdet_cam.outputs.resume import check_same_settings
-from ppdet_cam.questions.truth import GroundTruth, read_ground_truth
+from ppdet_cam.questions.annotations import read_ground_truth
+from ppdet_cam.questions.truth import GroundTruth
 from ppdet_cam.running.many import Bar, NoBar
 from ppdet_cam.running.session import run_document
 from ppdet_cam.running.stopping import stopping_on_signals
@@ -83,7 +84,7 @@ def evaluate(config: EvalConfig, bar: Bar | None = None) -> Outcome:
     detector.load_weights(weights_of(settings, None))
     document = {
         "kind": _KIND,
-        **run_document(detector, settings, config.config, flags=config.flags(), images=images, gt=config.gt),
+        **run_document(detector, settings, config.config, flags=config.flags(), images=images, truth=truth),
     }
     try:
         if earlier is not None:
@@ -141,7 +142,9 @@ class _Evaluation:
                 for note in (*frame.notes, self._truth.size_note(name, frame.original_hw)):
                     if note:
                         log.warning("%s: %s", image.path, note)
-                measured = measured_image(self._detector, frame, self._truth.boxes[name], self._plan)
+                measured = measured_image(
+                    self._detector, frame, self._truth.objects(name, frame.original_hw), self._plan
+                )
                 yield measurement_record(image.path, image.name, measured, seconds=time.perf_counter() - started)
             except LayerError:  # no other image has such a layer either
                 raise

@@ -153,7 +153,7 @@ def _explain_image(
 ) -> tuple[dict[str, object], dict[str, object]]:
     """Writes one image's files in the place of an earlier run's; returns its line and the content of `run.json`."""
     cam_out, begun = config.cam_out, time.perf_counter()
-    annotated = session.truth.of(image) if session.truth else None
+    annotated = session.truth.of(image, frame.original_hw) if session.truth else None
     stream = session.explainer.stream(
         frame,
         true_boxes=annotated.true_boxes if annotated else (),

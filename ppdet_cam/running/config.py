@@ -26,7 +26,7 @@ class RunConfig:
         cam_out: the folder to write into.
         question: what is asked of which boxes.
         output: what is written of each image.
-        gt: COCO annotations; objects of theirs that no detection found are asked about as well.
+        gt: annotations (`questions.annotations`); objects of theirs that no detection found are asked about as well.
         resume: whether to go on with the run over several images that is in `cam_out`.
         overwrite: whether to remove the run that is in `cam_out`.
         report: whether to write a page to look at all pictures with.

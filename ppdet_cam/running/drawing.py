@@ -81,12 +81,12 @@ class Annotated:
     Attributes:
         true_boxes: its objects.
         draw_threshold: detections with a lower score count for nothing.
-        size_note: height and width of the image -> what is to be said when it was annotated with others.
+        note: what is to be said of the annotation.
     """
 
     true_boxes: Sequence[TrueBox]
     draw_threshold: float
-    size_note: Callable[[tuple[int, int]], str | None] = lambda _: None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,6 @@ def draw_image(
     drawer = _Drawer(stream, job, name=name, folder=folder, highest=highest, matches=matches if annotated else None)
     passing = drawer.boxes_drawn(explanations, noticed)
     rest = drawer.image_files(passing)
-    size_note = annotated.size_note(stream.frame.original_hw) if annotated else None
 
     def record(boxes: Sequence[dict[str, object]], written: float) -> dict[str, object]:
         return image_record(
@@ -178,7 +177,7 @@ def draw_image(
             seconds={"detect": detected - started, "explain_and_write": written - detected},
             files=drawer.names_of_image_files(),
             truth=image_truth(shown, annotated.true_boxes, matches) if annotated else None,
-            warnings=[*stream.frame.notes, *([size_note] if size_note else [])],
+            warnings=[*stream.frame.notes, *([annotated.note] if annotated and annotated.note else [])],
         )
 
     return Draft(folder, drawer.boxes, rest, record, detected)

@@ -175,9 +175,10 @@ class _Run:
             raise cannot_write(folder, error) from error
         try:
             started = time.perf_counter()
-            annotated = self._session.truth.of(image) if self._session.truth else None
+            read, truth = frame.result(), self._session.truth
+            annotated = truth.of(image, read.original_hw) if truth else None
             stream = self._session.explainer.stream(
-                frame.result(),
+                read,
                 true_boxes=annotated.true_boxes if annotated else (),
                 keep_levels="panel" in job.output.kinds,
             )
@@ -242,8 +243,9 @@ class _Run:
         """Returns the highest value in an image's maps, or why they could not be computed."""
         truth = self._session.truth
         try:
-            true_boxes = truth.of(self._place.images[position]).true_boxes if truth else ()
-            return highest_value(self._session.explainer.stream(frame.result(), true_boxes=true_boxes).explanations)
+            read = frame.result()
+            true_boxes = truth.of(self._place.images[position], read.original_hw).true_boxes if truth else ()
+            return highest_value(self._session.explainer.stream(read, true_boxes=true_boxes).explanations)
         except Exception as error:  # as above
             return self._reason(error)
 

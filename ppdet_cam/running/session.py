@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import logging
 import math
@@ -24,7 +23,8 @@ from ppdet_cam.explaining.perturbation import Progress, silent
 from ppdet_cam.images.inputs import ImageFile, annotated_images, digest_lines
 from ppdet_cam.outputs.manifest import SCHEMA_VERSION
 from ppdet_cam.places import find_file
-from ppdet_cam.questions.truth import GroundTruth, read_ground_truth
+from ppdet_cam.questions.annotations import read_ground_truth
+from ppdet_cam.questions.truth import GroundTruth
 from ppdet_cam.render import drawn_name, is_drawable
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Annotated
@@ -74,22 +74,26 @@ class AnnotatedImages:
         for name in truth.boxes:
             self._names.setdefault(name.rpartition("/")[2], []).append(name)
 
-    def of(self, image: ImageFile) -> Annotated:
+    def of(self, image: ImageFile, original_hw: tuple[int, int]) -> Annotated:
         """Returns what is known of an image.
+
+        Args:
+            image: which one.
+            original_hw: its height and width.
 
         Raises:
             ConfigError: the ground truth has no such image, or several.
         """
-        name = self._name(image)
-        return Annotated(self.truth.boxes[name], self._draw_threshold, functools.partial(self.truth.size_note, name))
+        name, truth = self._name(image), self.truth
+        return Annotated(truth.objects(name, original_hw), self._draw_threshold, truth.size_note(name, original_hw))
 
     def _name(self, image: ImageFile) -> str:
         if image.annotated is not None:
             return image.annotated
         path = Path(image.path)
-        named_so = self._names.get(path.resolve().name, []) + self._names.get(path.name, [])
-        few = GroundTruth(self.truth.path, {name: self.truth.boxes[name] for name in named_so})
-        return (few if named_so else self.truth).name_of(path)
+        ends = [path.resolve(), path]
+        named_so = [name for end in ends for name in self._names.get(end.stem if self.truth.by_stem else end.name, ())]
+        return self.truth.name_of(path, list(dict.fromkeys(named_so)) or None)
 
 
 def open_session(config: RunConfig, images: Sequence[ImageFile] | None, *, progress: Progress = silent) -> Session:
@@ -111,7 +115,7 @@ def open_session(config: RunConfig, images: Sequence[ImageFile] | None, *, progr
     images = images or []
     detector.load_weights(weights_of(settings, None))
     _warn_of_undrawable_names(detector.class_names)
-    document = run_document(detector, settings, config.config, flags=config.flags(), images=images, gt=config.gt)
+    document = run_document(detector, settings, config.config, flags=config.flags(), images=images, truth=truth)
     threshold = config.question.selection.draw_threshold
     annotated = AnnotatedImages(truth, draw_threshold=threshold) if truth else None
     return Session(explainer, annotated, images, document)
@@ -136,7 +140,7 @@ def run_document(
     *,
     flags: Mapping[str, object],
     images: Sequence[ImageFile],
-    gt: Path | None,
+    truth: GroundTruth | None,
 ) -> dict[str, object]:
     """Returns what a manifest says of a run before its first image.
 
@@ -146,7 +150,7 @@ def run_document(
         config: the file that they were read from.
         flags: of the command line, by their names.
         images: of the run.
-        gt: the ground truth.
+        truth: the ground truth.
     """
     weights = detector.weights
     assert weights is not None  # they are loaded
@@ -158,17 +162,23 @@ def run_document(
         "device": detector.device,
         "versions": _versions(),
         "class_names": list(detector.class_names),
-        "inputs": _inputs(images, gt),
+        "inputs": _inputs(images, truth),
         "settings": flat_settings({key: value for key, value in settings.items() if key not in _NOT_COMPARED}),
     }
 
 
-def _inputs(images: Sequence[ImageFile], gt: Path | None) -> dict[str, object]:
+def _inputs(images: Sequence[ImageFile], truth: GroundTruth | None) -> dict[str, object]:
     digest = hashlib.sha256()
     for line in digest_lines(images):
         digest.update(line)
     found: dict[str, object] = {"images": len(images), "images_sha256": digest.hexdigest()}
-    return found if gt is None else {**found, "gt_sha256": sha256_of(gt)}
+    return found if truth is None else {**found, "gt_sha256": _sha256_of_all(truth.files)}
+
+
+def _sha256_of_all(files: Sequence[Path]) -> str:
+    """Returns a file's SHA-256, or that of the files' sums."""
+    sums = [sha256_of(file) for file in files]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
 def flat_settings(settings: Mapping[str, object]) -> dict[str, object]:
