@@ -294,6 +294,44 @@ class Explanation:
 
 
 @dataclass(frozen=True)
+class LayerView:
+    """What one level of a layer shows of an image, whatever the boxes.
+
+    Attributes:
+        layer: dotted path of the layer.
+        level: position among the feature maps that the layer gave.
+        stride_yx: network input pixels per cell along y and x.
+        placement: where its grid lies on the image.
+        channel_count: how many channels it has.
+        mean: float [h, w], over all channels, raw activations.
+        maximum: float [h, w], the same for their maximum.
+        strongest: number and activations, float [h, w], of the channels with the highest mean absolute activation, the
+            strongest first.
+    """
+
+    layer: str
+    level: int
+    stride_yx: tuple[float, float]
+    placement: GridPlacement
+    channel_count: int
+    mean: np.ndarray
+    maximum: np.ndarray
+    strongest: tuple[tuple[int, np.ndarray], ...]
+
+    @property
+    def grid_hw(self) -> tuple[int, int]:
+        """Cells along y and x."""
+        return int(self.mean.shape[0]), int(self.mean.shape[1])
+
+    def grids(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields each grid with its name: "mean", "maximum", "channel 17"."""
+        yield "mean", self.mean
+        yield "maximum", self.maximum
+        for channel, values in self.strongest:
+            yield f"channel {channel}", values
+
+
+@dataclass(frozen=True)
 class ImageResult:
     """All explanations of one image; iterating over it gives them.
 
@@ -302,12 +340,14 @@ class ImageResult:
         detections: every row that the detector gave, also those below the threshold.
         explanations: one per explained box, in the detector's order.
         seconds: wall time by step.
+        views: what layers show whatever the boxes, with the method "activations"; there are no explanations then.
     """
 
     frame: Frame
     detections: tuple[Detection, ...]
     explanations: tuple[Explanation, ...]
     seconds: Mapping[str, float]
+    views: tuple[LayerView, ...] = ()
 
     def __iter__(self) -> Iterator[Explanation]:
         return iter(self.explanations)

@@ -34,7 +34,14 @@ from ppdet_cam.outputs.pictures import DEFAULT_KINDS, KINDS, Output
 from ppdet_cam.outputs.raw import RAW_DTYPES, RAW_FRAMES
 from ppdet_cam.questions.annotations import FORMS
 from ppdet_cam.questions.boxes import Selection, parse_box
-from ppdet_cam.questions.question import DEFAULT_LAYER, DEFAULT_METHOD, DEFAULT_THRESHOLD, Question
+from ppdet_cam.questions.question import (
+    ACTIVATIONS,
+    DEFAULT_CHANNELS,
+    DEFAULT_LAYER,
+    DEFAULT_METHOD,
+    DEFAULT_THRESHOLD,
+    Question,
+)
 from ppdet_cam.questions.targets import DEFAULT_TARGET, targets
 from ppdet_cam.registry import closest
 from ppdet_cam.render import STYLE_OPTIONS, RenderStyle
@@ -184,7 +191,15 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
         "--method",
         default=DEFAULT_METHOD,
         metavar="NAME",
-        help=f"CAM method: {', '.join(methods.names())} (default: %(default)s); what they need: --list_methods",
+        help=f"CAM method: {', '.join(methods.names())} (default: %(default)s); what they need: --list_methods. Or "
+        f"{ACTIVATIONS}: what the layers show whatever the boxes, a picture per level",
+    )
+    parser.add_argument(
+        "--channels",
+        type=int,
+        default=DEFAULT_CHANNELS,
+        metavar="N",
+        help=f"with --method {ACTIVATIONS}: how many of the strongest channels (default: %(default)s)",
     )
     parser.add_argument(
         "--target",
@@ -281,6 +296,7 @@ def _question(options: argparse.Namespace) -> Question:
         seed=options.seed,
         batch=options.batch_size,
         refine_by=comma_items(options.refine_by, "--refine_by"),
+        channels=options.channels,
     )
 
 
@@ -346,7 +362,7 @@ def _exit_code(result: Result) -> int:
 
 def _summary(config: RunConfig, totals: Mapping[str, object]) -> str:
     """Returns the line that says what came of a single image."""
-    if totals["explained"]:
+    if totals["explained"] or totals["views"]:
         blank = f", {totals['blank']} without a map" if totals["blank"] else ""
         return f"{_what_is_written(config, totals)} in {config.cam_out}{blank} ({totals['seconds']} s)"
     highest, selection = totals["highest_score"], config.question.selection
@@ -359,6 +375,8 @@ def _summary(config: RunConfig, totals: Mapping[str, object]) -> str:
 
 
 def _what_is_written(config: RunConfig, totals: Mapping[str, object]) -> str:
+    if config.question.is_of_layers:
+        return _counted(totals["views"], "picture") + " of layers"
     explained = int(totals["explained"])  # type: ignore[call-overload]
     pictures = explained * len(config.output.box_kinds)
     return _counted(pictures, "picture") if pictures else _counted(explained, "box", "boxes")

@@ -28,6 +28,7 @@ FLAGS_THAT_TOUCH: Mapping[str, Touches] = MappingProxyType(
         "method": Touches.MAPS,
         "target_feature_layer_name": Touches.MAPS,
         "refine_by": Touches.MAPS,
+        "channels": Touches.MAPS,
         "target": Touches.MAPS,
         "samples": Touches.MAPS,
         "seed": Touches.MAPS,

@@ -126,21 +126,21 @@ class Detector:
         return family_name(self.architecture, type(getattr(self.model, self.extractor.head_name)).__name__)
 
     def forward(
-        self, frame: Frame, layers: Mapping[str, nn.Layer], *, wanted: Quantity = Quantity.PROBABILITIES
+        self, frame: Frame, layers: Mapping[str, nn.Layer], *, wanted: Quantity | None = Quantity.PROBABILITIES
     ) -> ForwardPass:
         """Runs one image and keeps what its gradients need.
 
         Args:
             frame: the image.
             layers: path -> layer to capture.
-            wanted: the quantity whose gradients will be asked for.
+            wanted: the quantity whose gradients will be asked for; None for none of them, and then without a graph.
         """
         inputs, geometry = self.reader.prepare(frame)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(paddle.enable_grad())
+            stack.enter_context(paddle.no_grad() if wanted is None else paddle.enable_grad())
             record = stack.enter_context(self.extractor.last_step())
             stack.enter_context(self.extractor.boxes_only())
-            if self.device == "cpu":
+            if self.device == "cpu" and wanted is not None:
                 stack.enter_context(windowed_gradients(self.model))
             stack.enter_context(without_graph(self.extractor.graph_free))
             stack.enter_context(without_graph([] if wanted is Quantity.BOXES else self.extractor.box_branch))

@@ -14,6 +14,7 @@ import PIL.Image
 from ppdet_cam.detectors.building import build_detector, detector_of_model, weights_of
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.families.base import KeptRow
+from ppdet_cam.explaining.activations import check_layers, forward_for_views, layer_views
 from ppdet_cam.explaining.chain import asked_of, explanations, forward_of, maps_from_features
 from ppdet_cam.explaining.perturbation import Progress, silent
 from ppdet_cam.explaining.subjects import subjects_of
@@ -21,7 +22,7 @@ from ppdet_cam.images.reading import frame_of
 from ppdet_cam.questions.choices import Choices, asked
 from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.truth import TrueBox
-from ppdet_cam.structures import Detection, Explanation, Frame, ImageResult
+from ppdet_cam.structures import Detection, Explanation, Frame, ImageResult, LayerView
 
 if TYPE_CHECKING:
     from paddle import nn  # noqa: TID251  (a type in the public API)
@@ -36,11 +37,13 @@ class ExplanationStream:
         frame: the image.
         detections: every row that the detector gave.
         explanations: yields one per chosen detection, in the detector's order, then one per box asked about.
+        views: of the layers, when the question is about them and not about boxes.
     """
 
     frame: Frame
     detections: tuple[Detection, ...]
     explanations: Iterator[Explanation]
+    views: tuple[LayerView, ...] = ()
 
 
 class Explainer:
@@ -141,7 +144,10 @@ class Explainer:
         Raises:
             LayerError, UnknownNameError, ConfigError: it fits no image of this detector.
         """
-        asked_of(self.detector, question)
+        if question.is_of_layers:
+            check_layers(self.detector, question)
+        else:
+            asked_of(self.detector, question)
 
     def __call__(
         self,
@@ -169,7 +175,7 @@ class Explainer:
         detected = time.perf_counter()
         found = tuple(stream.explanations)
         seconds = {"detect": detected - started, "explain": time.perf_counter() - detected}
-        return ImageResult(stream.frame, stream.detections, found, seconds)
+        return ImageResult(stream.frame, stream.detections, found, seconds, stream.views)
 
     def stream(
         self,
@@ -187,8 +193,12 @@ class Explainer:
             true_boxes: as for a call.
             keep_levels: whether each explanation is to hold the maps of its levels as well.
         """
-        asked_question = asked_of(self.detector, question or self.question)
-        frame = frame_of(image)
+        frame, chosen = frame_of(image), question or self.question
+        if chosen.is_of_layers:
+            check_layers(self.detector, chosen)
+            forward = forward_for_views(self.detector, frame, chosen)
+            return ExplanationStream(frame, forward.detections, iter(()), layer_views(forward, chosen))
+        asked_question = asked_of(self.detector, chosen)
         forward = forward_of(self.detector, frame, asked_question)
         found = explanations(
             self.detector,

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from ppdet_cam.questions.truth import Match, TrueBox
-from ppdet_cam.structures import Detection, Explanation, MapStatus
+from ppdet_cam.structures import Detection, Explanation, LayerView, MapStatus
 
 SCHEMA_VERSION = 2
 IMAGES_FILE = "images.jsonl"
@@ -23,7 +23,7 @@ IMAGE_FILES: Mapping[str, str] = MappingProxyType({"raw": "maps.npz", "summary":
 
 _OWN_FILE = re.compile(
     "(?:{numbers})(?:{suffixes})|{whole}".format(
-        numbers="[0-9]+|box_[0-9]+|gt_-?[0-9]+",
+        numbers="[0-9]+|box_[0-9]+|gt_-?[0-9]+|layer_[0-9]+",
         suffixes="|".join(map(re.escape, BOX_FILES.values())),
         whole="|".join(map(re.escape, IMAGE_FILES.values())),
     )
@@ -96,6 +96,24 @@ def box_record(
     return record
 
 
+def view_record(view: LayerView, files: Mapping[str, str]) -> dict[str, object]:
+    """Returns one layer's level's entry of `images.jsonl`.
+
+    Args:
+        view: what it shows.
+        files: kind -> path of its file below the output folder.
+    """
+    return {
+        "layer": view.layer,
+        "level": view.level,
+        "grid_hw": list(view.grid_hw),
+        "stride_yx": list(view.stride_yx),
+        "channels": view.channel_count,
+        "strongest": [channel for channel, _ in view.strongest],
+        "files": dict(files),
+    }
+
+
 def image_record(
     path: str | None,
     name: str,
@@ -107,6 +125,7 @@ def image_record(
     files: Mapping[str, str] | None = None,
     truth: Mapping[str, object] | None = None,
     warnings: Sequence[str] = (),
+    views: Sequence[Mapping[str, object]] = (),
 ) -> dict[str, object]:
     """Returns one image's line of `images.jsonl`.
 
@@ -120,6 +139,7 @@ def image_record(
         files: kind -> path below the output folder, of what is written once per image.
         truth: from `image_truth`, for an annotated image.
         warnings: what is amiss with it, though it could be explained.
+        views: from `view_record`.
     """
     height, width = original_hw
     record: dict[str, object] = {
@@ -138,6 +158,8 @@ def image_record(
         record["truth"] = dict(truth)
     if warnings:
         record["warnings"] = list(warnings)
+    if views:
+        record["views"] = list(views)
     return record
 
 
@@ -211,8 +233,8 @@ def files_of(record: Mapping[str, object]) -> list[str]:
 
 
 def _listed(record: Mapping[str, object]) -> Iterator[object]:
-    boxes = record.get("boxes")
-    for owner in (record, *(boxes if isinstance(boxes, list) else [])):
+    owners = [owner for key in ("boxes", "views") if isinstance(found := record.get(key), list) for owner in found]
+    for owner in (record, *owners):
         if isinstance(owner, dict):
             files = owner.get("files")
             yield from files.values() if isinstance(files, dict) else ()

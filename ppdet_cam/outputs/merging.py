@@ -43,7 +43,7 @@ class Tally:
     def __init__(self) -> None:
         self.failures: list[Failure] = []
         self.warnings: list[Failure] = []
-        self.images = self.failed = self.warned = self.detections = self.explained = self.blank = self.files = 0
+        self.images = self.failed = self.warned = self.detections = self.explained = self.blank = self.views = 0
         self.highest_score: float | None = None
 
     def add(self, record: dict[str, object]) -> None:
@@ -61,6 +61,7 @@ class Tally:
         boxes: list[dict[str, object]] = record["boxes"]  # type: ignore[assignment]
         self.detections += int(record["detections"])  # type: ignore[call-overload]
         self.explained += len(boxes)
+        self.views += len(record.get("views", ()))  # type: ignore[arg-type]
         self.blank += sum(box["status"] != "ok" for box in boxes)
         score: float | None = record["highest_score"]  # type: ignore[assignment]
         if score is not None:
@@ -79,6 +80,7 @@ class Tally:
             "detections": self.detections,
             "explained": self.explained,
             "blank": self.blank,
+            "views": self.views,
             "highest_score": self.highest_score,
             "seconds": round(seconds, 3),
         }

@@ -20,7 +20,7 @@ class Choices(TypedDict, total=False):
 
     Attributes:
         layers: dotted path, or several, of the layers to look at together; "@LEVEL" behind one picks a level.
-        method: name of the CAM method.
+        method: name of the CAM method, or "activations" for what the layers show whatever the boxes.
         target: name of the number that is explained: "class", "logit", "box:left", "contrast:dog", ...
         draw_threshold: boxes with a lower score are not explained.
         top_k: only so many boxes with the highest scores.
@@ -33,6 +33,7 @@ class Choices(TypedDict, total=False):
         batch: how many altered images or features run at once.
         refine_by: finer layers, whose maps the map is multiplied with: "auto" for those of the backbone at strides 2
             and 4, or dotted paths.
+        channels: with the method "activations", how many of the strongest channels.
     """
 
     layers: str | Sequence[str]
@@ -47,6 +48,7 @@ class Choices(TypedDict, total=False):
     seed: int
     batch: int
     refine_by: str | Sequence[str]
+    channels: int
 
 
 OF_SELECTION = ("draw_threshold", "top_k", "classes", "box_index")

@@ -9,7 +9,7 @@
 | `fonts`, `text` | which font has a letter; letters, words, lines |
 | `boxes` | boxes and labels |
 | `footer` | the strip below a picture |
-| `pictures`, `panel`, `summary` | the kinds of pictures |
+| `pictures`, `panel`, `summary`, `views` | the kinds of pictures |
 | `encode` | a picture -> the bytes of a file |
 """
 
@@ -25,6 +25,7 @@ from ppdet_cam.render.pictures import draw_crop, draw_explanation, draw_heatmap
 from ppdet_cam.render.style import STYLE_OPTIONS, RenderStyle, StyleOption
 from ppdet_cam.render.summary import draw_summary
 from ppdet_cam.render.text import drawn_name, is_drawable
+from ppdet_cam.render.views import draw_view
 
 __all__ = [
     "MAX_JPEG_SIDE",
@@ -39,6 +40,7 @@ __all__ = [
     "draw_heatmap",
     "draw_panel",
     "draw_summary",
+    "draw_view",
     "drawn_name",
     "encode_jpeg",
     "encode_png",

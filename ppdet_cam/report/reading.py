@@ -114,6 +114,25 @@ class Box:
 
 
 @dataclass(frozen=True)
+class View:
+    """What one level of a layer shows, whatever the boxes.
+
+    Attributes:
+        layer: dotted path of the layer.
+        level: position among its feature maps.
+        grid_hw: cells along y and x.
+        channels: how many it has.
+        files: kind of picture -> its path below the run's folder.
+    """
+
+    layer: str
+    level: int
+    grid_hw: tuple[int, int]
+    channels: int
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Image:
     """One image of the run.
 
@@ -129,6 +148,7 @@ class Image:
         truth: for a run with ground truth.
         files: kind of file -> its path below the run's folder.
         warnings: what is amiss with it, though it could be explained.
+        views: of layers, for a run that explained no boxes.
     """
 
     path: str
@@ -142,6 +162,7 @@ class Image:
     truth: ImageTruth | None = None
     files: Mapping[str, str] | None = None
     warnings: tuple[str, ...] = ()
+    views: tuple[View, ...] = ()
 
     @property
     def title(self) -> str:
@@ -290,6 +311,7 @@ def _image(value: object) -> Image:
         truth=truth,
         files=_take(record, "files", _table(_file), {}),
         warnings=_take(record, "warnings", _tuple(_text), ()),
+        views=_take(record, "views", _tuple(_view), ()),
     )
 
 
@@ -345,6 +367,17 @@ def _level(value: object) -> LevelShare:
         grid_hw=_take(record, "grid_hw", _pair(_whole)),
         stride_yx=_take(record, "stride_yx", _pair(_number)),
         share=_take(record, "share", _number),
+    )
+
+
+def _view(value: object) -> View:
+    record = _object(value)
+    return View(
+        layer=_take(record, "layer", _text),
+        level=_take(record, "level", _whole),
+        grid_hw=_take(record, "grid_hw", _pair(_whole)),
+        channels=_take(record, "channels", _whole),
+        files=_take(record, "files", _table(_file)),
     )
 
 

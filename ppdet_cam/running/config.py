@@ -9,8 +9,8 @@ from pathlib import Path
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.images.inputs import Inputs
 from ppdet_cam.methods import methods
-from ppdet_cam.outputs.pictures import REPORT_KINDS, Output
-from ppdet_cam.questions.question import Question
+from ppdet_cam.outputs.pictures import DEFAULT_KINDS, LAYER_KINDS, REPORT_KINDS, Output
+from ppdet_cam.questions.question import ACTIVATIONS, Question
 
 DEFAULT_WORKERS = 2
 
@@ -70,7 +70,9 @@ class RunConfig:
             )
         if self.workers < 0:
             raise ConfigError(f"--workers must be 0 or more, not {self.workers}")
-        if self.output.raw_frame == "grid" and methods.get(self.question.method).needs.is_of_images:
+        if self.question.is_of_layers:
+            self._check_is_of_layers()
+        elif self.output.raw_frame == "grid" and methods.get(self.question.method).needs.is_of_images:
             raise ConfigError(
                 f"--raw_frame grid saves maps on feature grids, and --method {self.question.method}, which alters the "
                 "image, has none; use --raw_frame image"
@@ -80,9 +82,19 @@ class RunConfig:
                 "--raw_frame grid saves maps on their feature grids, and a map of --refine_by is of several grids "
                 "multiplied; use --raw_frame image"
             )
-        if self.report:
-            kinds = (*self.output.kinds, *REPORT_KINDS)
-            object.__setattr__(self, "output", dataclasses.replace(self.output, kinds=kinds))
+        kinds = (*self.output.kinds, *(REPORT_KINDS if self.report else ()))
+        if self.question.is_of_layers:
+            kinds = (*LAYER_KINDS, *(kind for kind in kinds if kind == "photo"))
+        object.__setattr__(self, "output", dataclasses.replace(self.output, kinds=kinds))
+
+    def _check_is_of_layers(self) -> None:
+        unfit = [kind for kind in self.output.kinds if kind not in (*DEFAULT_KINDS, *LAYER_KINDS, "photo")]
+        if unfit or self.gt is not None:
+            what = "--gt" if self.gt is not None else f"--save {unfit[0]}"
+            raise ConfigError(
+                f"{what} is about boxes, and --method {ACTIVATIONS} shows layers whatever the boxes: a panel per "
+                "level, and the photo with --save photo; leave one out"
+            )
 
     @property
     def inputs_are_annotated(self) -> bool:
@@ -104,6 +116,7 @@ class RunConfig:
             "cam_out": str(self.cam_out),
             "target_feature_layer_name": list(question.layers),
             "refine_by": list(question.refine_by),
+            "channels": question.channels,
             "method": question.method,
             "target": question.target,
             "draw_threshold": selection.draw_threshold,

@@ -112,6 +112,7 @@ def test_run_json_says_what_was_run(command, on_cpu):
         "cam_out": "cam_out",
         "target_feature_layer_name": ["model.backbone"],
         "refine_by": [],
+        "channels": 8,
         "method": DEFAULT_METHOD,
         "target": "class",
         "draw_threshold": 0.4,
@@ -145,6 +146,7 @@ def test_run_json_says_what_was_run(command, on_cpu):
         "detections": image["detections"],
         "explained": len(image["boxes"]),
         "blank": 0,
+        "views": 0,
         "highest_score": image["highest_score"],
     }
 

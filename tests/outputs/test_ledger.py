@@ -50,6 +50,7 @@ def test_finished_run_has_its_files_and_nothing_else(tmp_path, uninterrupted):
         "detections": 15,
         "explained": 5,
         "blank": 0,
+        "views": 0,
         "highest_score": 0.53,
     }
     assert {key: record[key] for key in DOCUMENT} == DOCUMENT
