@@ -329,36 +329,3 @@ class LayerView:
         yield "maximum", self.maximum
         for channel, values in self.strongest:
             yield f"channel {channel}", values
-
-
-@dataclass(frozen=True)
-class ImageResult:
-    """All explanations of one image; iterating over it gives them.
-
-    Attributes:
-        frame: the image.
-        detections: every row that the detector gave, also those below the threshold.
-        explanations: one per explained box, in the detector's order.
-        seconds: wall time by step.
-        views: what layers show whatever the boxes, with the method "activations"; there are no explanations then.
-    """
-
-    frame: Frame
-    detections: tuple[Detection, ...]
-    explanations: tuple[Explanation, ...]
-    seconds: Mapping[str, float]
-    views: tuple[LayerView, ...] = ()
-
-    def __iter__(self) -> Iterator[Explanation]:
-        return iter(self.explanations)
-
-    def __len__(self) -> int:
-        return len(self.explanations)
-
-    def __getitem__(self, position: int) -> Explanation:
-        return self.explanations[position]
-
-    @property
-    def highest_score(self) -> float | None:
-        """The best score among all detections, None when there are none."""
-        return max((detection.score for detection in self.detections), default=None)

@@ -17,12 +17,13 @@ from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.explaining.activations import check_layers, forward_for_views, layer_views
 from ppdet_cam.explaining.chain import asked_of, explanations, forward_of, maps_from_features
 from ppdet_cam.explaining.perturbation import Progress, silent
+from ppdet_cam.explaining.results import ImageResult, pictured
 from ppdet_cam.explaining.subjects import subjects_of
 from ppdet_cam.images.reading import frame_of
 from ppdet_cam.questions.choices import Choices, asked
 from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.truth import TrueBox
-from ppdet_cam.structures import Detection, Explanation, Frame, ImageResult, LayerView
+from ppdet_cam.structures import Detection, Explanation, Frame, LayerView
 
 if TYPE_CHECKING:
     from paddle import nn  # noqa: TID251  (a type in the public API)
@@ -156,7 +157,7 @@ class Explainer:
         true_boxes: Sequence[TrueBox] = (),
         **choices: Unpack[Choices],
     ) -> ImageResult:
-        """Returns all explanations of one image.
+        """Returns all explanations of one image, which show themselves in a notebook (`explaining.results`).
 
         Args:
             image: a file, or a uint8 array [H, W, 3] in RGB (or grayscale [H, W], RGBA [H, W, 4]), a PIL
@@ -173,7 +174,7 @@ class Explainer:
         started = time.perf_counter()
         stream = self.stream(image, question=question, true_boxes=true_boxes)
         detected = time.perf_counter()
-        found = tuple(stream.explanations)
+        found = tuple(pictured(explanation, stream.frame) for explanation in stream.explanations)
         seconds = {"detect": detected - started, "explain": time.perf_counter() - detected}
         return ImageResult(stream.frame, stream.detections, found, seconds, stream.views)
 
