@@ -21,7 +21,6 @@ INSTEAD = {
     "--save_txt": "images.jsonl in --cam_out has every box",
     "--do_eval": "cam_eval measures maps; PaddleDetection's tools/eval.py measures detections",
     "--use_vdl": "--vdl_log_dir FOLDER alone is enough",
-    "--video_file": "take the frames out (ffmpeg -i FILE frames/%05d.png) and give their folder with --infer_dir",
     "--rtn_im_file": "images.jsonl in --cam_out names each image's file",
     "--img_path": "--infer_img FILE",
 }

@@ -48,8 +48,8 @@ FLAGS_THAT_TOUCH: Mapping[str, Touches] = MappingProxyType(
 # They decide where is read and written, how finely maps are stored, and how fast. What `opt` changed is in the
 # settings; the weights that it names are what is compared.
 FLAGS_THAT_TOUCH_NOTHING = frozenset(
-    "batch_size cam_out infer_dir infer_img infer_list opt raw_dtype raw_frame raw_reduction recursive report save "
-    "strict_images vdl_log_dir".split()
+    "batch_size cam_out frame_interval infer_dir infer_img infer_list opt raw_dtype raw_frame raw_reduction recursive "
+    "report save strict_images vdl_log_dir video_file".split()
 )
 
 

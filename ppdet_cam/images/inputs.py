@@ -50,14 +50,26 @@ class Inputs:
         folder: a folder with images; with `list_file`, or with ground truth, where their relative paths start.
         recursive: whether the images in the folder's folders are taken as well.
         list_file: a text file with the path of an image per line.
+        video: a video, whose frames are looked at.
+        frame_interval: N for every N-th frame of the video.
     """
 
     images: tuple[Path, ...] = ()
     folder: Path | None = None
     recursive: bool = False
     list_file: Path | None = None
+    video: Path | None = None
+    frame_interval: int = 1
 
     def __post_init__(self) -> None:
+        others = [("--infer_img", self.images), ("--infer_dir", self.folder), ("--infer_list", self.list_file)]
+        if self.video is not None and any(given for _, given in others):
+            other = next(flag for flag, given in others if given)
+            raise ConfigError(f"--video_file and {other} exclude each other; give one of them")
+        if self.frame_interval < 1:
+            raise ConfigError(f"--frame_interval must be at least 1, not {self.frame_interval}")
+        if self.frame_interval > 1 and self.video is None:
+            raise ConfigError("--frame_interval is of the frames of a --video_file; give one, or leave it out")
         if self.images and (self.folder or self.list_file):
             other = "--infer_dir" if self.folder else "--infer_list"
             raise ConfigError(f"--infer_img and {other} exclude each other; give one of them")
@@ -71,8 +83,8 @@ class Inputs:
 
     @property
     def is_empty(self) -> bool:
-        """Whether neither images, nor a list, nor a folder were given."""
-        return not self.images and self.folder is None and self.list_file is None
+        """Whether neither images, nor a list, nor a folder, nor a video were given."""
+        return not self.images and self.folder is None and self.list_file is None and self.video is None
 
 
 def list_images(inputs: Inputs, *, cam_out: Path) -> list[ImageFile]:

@@ -37,6 +37,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
 )
 DEFAULT_KINDS = ("overlay",)
 REPORT_KINDS = ("heatmap", "photo")
+VIDEO_KINDS = ("summary",)  # a video is made of them
 LAYER_KINDS = ("panel",)  # of a layer's level, where no box is explained
 
 

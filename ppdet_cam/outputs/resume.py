@@ -18,6 +18,7 @@ from ppdet_cam.outputs.sharding import Rank
 
 PARTIAL_FILE = "run.partial.json"
 REPORT_FILE = "report.html"
+VIDEO_FILE = "video.mp4"
 
 _PART_FILE = re.compile(r"images(\.[0-9]+)?\.jsonl")
 # they change neither what is written nor where; `opt` is in the settings
@@ -173,8 +174,9 @@ def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list
         found.append(f"the images were {one.get('images')}, are {other.get('images')}")
     elif one.get("images_sha256") != other.get("images_sha256"):
         found.append("the images have other names")
-    if one.get("gt_sha256") != other.get("gt_sha256"):
-        found.append("the content of --gt is another one")
+    for key, flag in (("gt_sha256", "--gt"), ("video_sha256", "--video_file")):
+        if one.get(key) != other.get(key):
+            found.append(f"the content of {flag} is another one")
     return found
 
 
@@ -216,8 +218,10 @@ def remove_run(cam_out: Path) -> None:
         OSError: a file cannot be removed.
     """
     earlier = find_earlier_run(cam_out)
-    if earlier and _mapping(earlier.document.get("flags")).get("report"):
-        (cam_out / REPORT_FILE).unlink(missing_ok=True)
+    flags = _mapping(earlier.document.get("flags")) if earlier else {}
+    for flag, file in (("report", REPORT_FILE), ("video_file", VIDEO_FILE)):
+        if flags.get(flag):
+            (cam_out / file).unlink(missing_ok=True)
     (cam_out / RUN_FILE).unlink(missing_ok=True)
     for line in read_lines(cam_out):
         remove_files(cam_out, files_of(line.record))

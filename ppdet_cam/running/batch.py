@@ -23,6 +23,7 @@ from ppdet_cam.outputs.manifest import IMAGES_FILE, RUN_FILE, encode_document, e
 from ppdet_cam.outputs.merging import Failure, Tally
 from ppdet_cam.outputs.resume import REPORT_FILE, find_earlier_run, is_single, read_lines, remove_run
 from ppdet_cam.outputs.sharding import Rank, rank_of
+from ppdet_cam.outputs.video import check_may_write_video, write_video
 from ppdet_cam.render import choose_font
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Job, Workers, draw_image
@@ -134,14 +135,25 @@ def _show(config: RunConfig) -> None:
         from ppdet_cam.report import write_report  # here, as few runs need it
 
         write_report(config.cam_out)
+    if config.inputs.video is not None:
+        _write_video(config.cam_out)
     if config.vdl_log_dir is not None:
         from ppdet_cam.report.vdl import write_vdl_log  # the same
 
         write_vdl_log(config.cam_out, config.vdl_log_dir)
 
 
+def _write_video(cam_out: Path) -> None:
+    earlier = find_earlier_run(cam_out)
+    inputs = earlier.document.get("inputs") if earlier else None
+    video: Mapping[str, float] = inputs["video"] if isinstance(inputs, dict) else {}
+    write_video(cam_out, video["fps"] / video["interval"])
+
+
 def _check_may_show(config: RunConfig) -> None:
-    """Raises PpdetCamError when the log that was asked for cannot be written."""
+    """Raises PpdetCamError when the log or video that was asked for cannot be written."""
+    if config.inputs.video is not None:
+        check_may_write_video(config.cam_out)
     if config.vdl_log_dir is not None:
         from ppdet_cam.report.vdl import check_vdl_log  # as above
 

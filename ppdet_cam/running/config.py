@@ -9,7 +9,7 @@ from pathlib import Path
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.images.inputs import Inputs
 from ppdet_cam.methods import methods
-from ppdet_cam.outputs.pictures import DEFAULT_KINDS, LAYER_KINDS, REPORT_KINDS, Output
+from ppdet_cam.outputs.pictures import DEFAULT_KINDS, LAYER_KINDS, REPORT_KINDS, VIDEO_KINDS, Output
 from ppdet_cam.questions.question import ACTIVATIONS, Question
 
 DEFAULT_WORKERS = 2
@@ -56,8 +56,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.inputs.is_empty and self.gt is None:
             raise ConfigError(
-                "no image given: --infer_img <file> ..., --infer_dir <folder>, --infer_list <file>, or the images of "
-                "--gt <annotations>"
+                "no image given: --infer_img <file> ..., --infer_dir <folder>, --infer_list <file>, --video_file "
+                "<file>, or the images of --gt <annotations>"
             )
         if self.resume and self.overwrite:
             raise ConfigError("--resume goes on with an earlier run, --overwrite removes it; give one of them")
@@ -70,6 +70,8 @@ class RunConfig:
             )
         if self.workers < 0:
             raise ConfigError(f"--workers must be 0 or more, not {self.workers}")
+        if self.inputs.video is not None:
+            self._check_is_of_video()
         if self.question.is_of_layers:
             self._check_is_of_layers()
         elif self.output.raw_frame == "grid" and methods.get(self.question.method).needs.is_of_images:
@@ -83,9 +85,19 @@ class RunConfig:
                 "multiplied; use --raw_frame image"
             )
         kinds = (*self.output.kinds, *(REPORT_KINDS if self.report else ()))
+        if self.inputs.video is not None:
+            kinds = (*kinds, *VIDEO_KINDS)
         if self.question.is_of_layers:
             kinds = (*LAYER_KINDS, *(kind for kind in kinds if kind == "photo"))
         object.__setattr__(self, "output", dataclasses.replace(self.output, kinds=kinds))
+
+    def _check_is_of_video(self) -> None:
+        if self.gt is not None or self.question.is_of_layers:
+            what = "--gt" if self.gt is not None else f"--method {ACTIVATIONS}"
+            raise ConfigError(
+                f"{what} needs images, not --video_file; take the frames out (ffmpeg -i FILE frames/%06d.png) and give "
+                "their folder with --infer_dir"
+            )
 
     def _check_is_of_layers(self) -> None:
         unfit = [kind for kind in self.output.kinds if kind not in (*DEFAULT_KINDS, *LAYER_KINDS, "photo")]
@@ -113,6 +125,8 @@ class RunConfig:
             "infer_dir": None if inputs.folder is None else str(inputs.folder),
             "recursive": inputs.recursive,
             "infer_list": None if inputs.list_file is None else str(inputs.list_file),
+            "video_file": None if inputs.video is None else str(inputs.video),
+            "frame_interval": inputs.frame_interval,
             "cam_out": str(self.cam_out),
             "target_feature_layer_name": list(question.layers),
             "refine_by": list(question.refine_by),

@@ -17,11 +17,13 @@ from typing import Protocol
 from ppdet_cam.errors import ConfigError, LayerError, OutputError, PpdetCamError
 from ppdet_cam.images.inputs import ImageFile, list_images
 from ppdet_cam.images.reading import read_image
+from ppdet_cam.images.video import FrameReader, open_video
 from ppdet_cam.outputs.files import cannot_write, check_output_folder
 from ppdet_cam.outputs.ledger import Ledger, Place, check_may_open, open_run
 from ppdet_cam.outputs.manifest import failed_record
 from ppdet_cam.outputs.merging import Tally
 from ppdet_cam.outputs.sharding import Rank
+from ppdet_cam.places import find_file
 from ppdet_cam.render import highest_value
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Draft, Job, Workers, draw_image
@@ -96,8 +98,13 @@ def explain_many(config: RunConfig, rank: Rank, bar: Bar) -> Outcome:
         )
     check_output_folder(config.cam_out)
     check_may_open(config.cam_out, rank, None, resume=config.resume, overwrite=config.overwrite)
-    images = None if config.inputs_are_annotated else list_images(config.inputs, cam_out=config.cam_out)
-    session = open_session(config, images)
+    video = None if config.inputs.video is None else open_video(config.inputs.video)
+    images = None
+    if video is not None:
+        images = video.images(config.inputs.frame_interval)
+    elif not config.inputs_are_annotated:
+        images = list_images(config.inputs, cam_out=config.cam_out)
+    session = open_session(config, images, video=video)
     place = Place(config.cam_out, session.images, rank)
     opened = open_run(
         place,
@@ -273,8 +280,11 @@ class _Run:
     def _read_ahead(
         self, positions: Sequence[int]
     ) -> Generator[tuple[int, concurrent.futures.Future[Frame]], None, None]:
-        read = functools.partial(read_image, strict=self._config.strict_images)
-        return _read_ahead(self._place.images, positions, read)
+        with contextlib.ExitStack() as stack:
+            read: Callable[[str], Frame] = functools.partial(read_image, strict=self._config.strict_images)
+            if self._config.inputs.video is not None:
+                read = stack.enter_context(FrameReader(find_file(self._config.inputs.video))).read
+            yield from _read_ahead(self._place.images, positions, read)
 
 
 def _read_ahead(

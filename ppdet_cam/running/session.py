@@ -21,6 +21,7 @@ from ppdet_cam.detectors.weights import sha256_of
 from ppdet_cam.explaining.explainer import Explainer
 from ppdet_cam.explaining.perturbation import Progress, silent
 from ppdet_cam.images.inputs import ImageFile, annotated_images, digest_lines
+from ppdet_cam.images.video import VideoFile
 from ppdet_cam.outputs.manifest import SCHEMA_VERSION
 from ppdet_cam.places import find_file
 from ppdet_cam.questions.annotations import read_ground_truth
@@ -96,12 +97,19 @@ class AnnotatedImages:
         return self.truth.name_of(path, list(dict.fromkeys(named_so)) or None)
 
 
-def open_session(config: RunConfig, images: Sequence[ImageFile] | None, *, progress: Progress = silent) -> Session:
+def open_session(
+    config: RunConfig,
+    images: Sequence[ImageFile] | None,
+    *,
+    video: VideoFile | None = None,
+    progress: Progress = silent,
+) -> Session:
     """Returns the detector of a run, ready to explain.
 
     Args:
         config: what to do.
         images: of the run; None for those of the ground truth.
+        video: that the images are frames of.
         progress: shows how far a perturbation method is.
 
     Raises:
@@ -116,6 +124,10 @@ def open_session(config: RunConfig, images: Sequence[ImageFile] | None, *, progr
     detector.load_weights(weights_of(settings, None))
     _warn_of_undrawable_names(detector.class_names)
     document = run_document(detector, settings, config.config, flags=config.flags(), images=images, truth=truth)
+    if video is not None:
+        facts = {"frames": video.frames, "fps": video.fps, "interval": config.inputs.frame_interval}
+        inputs: dict[str, object] = document["inputs"]  # type: ignore[assignment]
+        document["inputs"] = {**inputs, "video": facts, "video_sha256": sha256_of(video.path)}
     threshold = config.question.selection.draw_threshold
     annotated = AnnotatedImages(truth, draw_threshold=threshold) if truth else None
     return Session(explainer, annotated, images, document)

@@ -109,6 +109,8 @@ def test_run_json_says_what_was_run(command, on_cpu):
         "infer_dir": None,
         "recursive": False,
         "infer_list": None,
+        "video_file": None,
+        "frame_interval": 1,
         "cam_out": "cam_out",
         "target_feature_layer_name": ["model.backbone"],
         "refine_by": [],
