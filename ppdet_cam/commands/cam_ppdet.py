@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ppdet_cam import __version__
 from ppdet_cam.commands.flags import NO_CONFIG, add_config
 from ppdet_cam.commands.foreign import advice_on
 from ppdet_cam.commands.lists import level_table, method_table, target_table
 from ppdet_cam.commands.progress import ImagesBar, show_progress
-from ppdet_cam.commands.run_flags import add_inputs, add_output, add_question
+from ppdet_cam.commands.run_flags import add_inputs, add_output, add_question, add_slicing
 from ppdet_cam.commands.terminal import (
     EXIT_DONE,
     EXIT_SIGNAL,
@@ -35,6 +35,7 @@ from ppdet_cam.questions.question import (
     DEFAULT_LAYER,
     Question,
 )
+from ppdet_cam.questions.slicing import Slicing
 from ppdet_cam.registry import closest
 from ppdet_cam.render import STYLE_OPTIONS, RenderStyle
 from ppdet_cam.running.config import RunConfig
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from ppdet_cam.running.batch import Result
 
 PROGRAM = "cam_ppdet"
+
+_Number = TypeVar("_Number", int, float)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -56,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_config(parser)
     add_inputs(parser)
     add_question(parser)
+    add_slicing(parser)
     add_output(parser)
     parser.add_argument(
         "--list_layers",
@@ -129,7 +133,29 @@ def _question(options: argparse.Namespace) -> Question:
         batch=options.batch_size,
         refine_by=comma_items(options.refine_by, "--refine_by"),
         channels=options.channels,
+        slicing=_slicing(options),
     )
+
+
+def _slicing(options: argparse.Namespace) -> Slicing | None:
+    given = {
+        "size_hw": _pair(options.slice_size, "--slice_size"),
+        "overlap_yx": _pair(options.overlap_ratio, "--overlap_ratio"),
+        "combine": options.combine_method,
+        "match_threshold": options.match_threshold,
+        "match_metric": options.match_metric,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if chosen and not options.slice_infer:
+        raise ConfigError("--slice_size, --overlap_ratio, --combine_method and --match_... need --slice_infer as well")
+    return Slicing(**chosen) if options.slice_infer else None
+
+
+def _pair(values: list[_Number] | None, flag: str) -> tuple[_Number, _Number] | None:
+    """Returns a number for height and one for width."""
+    if values is not None and len(values) > 2:
+        raise ConfigError(f"{flag} takes one number, or two for height and width, not {len(values)}")
+    return None if values is None else (values[0], values[-1])
 
 
 def _integer(text: str, flag: str) -> int:

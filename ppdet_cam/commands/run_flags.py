@@ -18,6 +18,13 @@ from ppdet_cam.questions.question import (
     DEFAULT_METHOD,
     DEFAULT_THRESHOLD,
 )
+from ppdet_cam.questions.slicing import (
+    COMBINE_METHODS,
+    DEFAULT_MATCH,
+    DEFAULT_OVERLAP,
+    DEFAULT_SIZE,
+    MATCH_METRICS,
+)
 from ppdet_cam.questions.targets import DEFAULT_TARGET, targets
 from ppdet_cam.render import STYLE_OPTIONS
 from ppdet_cam.running.config import DEFAULT_WORKERS
@@ -63,6 +70,46 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="I/N",
         help="explain the I-th of N parts of the images only, into a folder that all parts share; "
         "paddle.distributed.launch does it by itself",
+    )
+
+
+def add_slicing(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say how an image is looked at slice by slice, by the names of ppdet's own tools."""
+    parser.add_argument(
+        "--slice_infer",
+        action="store_true",
+        help="look at slices of the image, for small objects; their boxes are combined, and each map is placed in the "
+        "whole image",
+    )
+    parser.add_argument(
+        "--slice_size",
+        type=int,
+        nargs="+",
+        metavar="PIXELS",
+        help=f"height and width of a slice, or one number for both (default: {DEFAULT_SIZE})",
+    )
+    parser.add_argument(
+        "--overlap_ratio",
+        type=float,
+        nargs="+",
+        metavar="RATIO",
+        help=f"how much slices overlap along height and width, or one number for both (default: {DEFAULT_OVERLAP})",
+    )
+    parser.add_argument(
+        "--combine_method",
+        metavar="NAME",
+        help=f"what becomes of boxes of several slices: {' or '.join(COMBINE_METHODS)} (default: {COMBINE_METHODS[0]})",
+    )
+    parser.add_argument(
+        "--match_threshold",
+        type=float,
+        metavar="OVERLAP",
+        help=f"nms drops the lower of two boxes that overlap so much (default: {DEFAULT_MATCH})",
+    )
+    parser.add_argument(
+        "--match_metric",
+        metavar="NAME",
+        help=f"what overlap is: ios, the intersection by the smaller box, or iou (default: {MATCH_METRICS[0]})",
     )
 
 

@@ -33,6 +33,7 @@ FLAGS_THAT_TOUCH: Mapping[str, Touches] = MappingProxyType(
         "samples": Touches.MAPS,
         "seed": Touches.MAPS,
         "draw_threshold": Touches.BOXES,
+        "slice_infer": Touches.BOXES,
         "top_k": Touches.BOXES,
         "classes": Touches.BOXES,
         "box_index": Touches.BOXES,

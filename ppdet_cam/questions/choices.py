@@ -9,6 +9,7 @@ from typing import TypedDict, Union
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.questions.boxes import AskedBox, asked_box
 from ppdet_cam.questions.question import DEFAULT_LAYER, Question
+from ppdet_cam.questions.slicing import Slicing
 from ppdet_cam.registry import closest
 
 # Boxes to ask about from Python: (left, top, right, bottom), or with a class name or id behind them.
@@ -33,6 +34,7 @@ class Choices(TypedDict, total=False):
         batch: how many altered images or features run at once.
         refine_by: finer layers, whose maps the map is multiplied with: "auto" for those of the backbone at strides 2
             and 4, or dotted paths.
+        slicing: how the image is looked at slice by slice (`questions.slicing.Slicing`), None for as a whole.
         channels: with the method "activations", how many of the strongest channels.
     """
 
@@ -49,6 +51,7 @@ class Choices(TypedDict, total=False):
     batch: int
     refine_by: str | Sequence[str]
     channels: int
+    slicing: Slicing | None
 
 
 OF_SELECTION = ("draw_threshold", "top_k", "classes", "box_index")

@@ -8,6 +8,7 @@ from ppdet_cam.detectors.layer_names import parse_layers
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.methods import methods
 from ppdet_cam.questions.boxes import AskedBox, Selection
+from ppdet_cam.questions.slicing import Slicing
 from ppdet_cam.questions.targets import DEFAULT_TARGET, targets
 
 DEFAULT_LAYER = "model.backbone"
@@ -35,6 +36,7 @@ class Question:
         batch: how many altered images or features run at once.
         refine_by: dotted paths of finer layers whose maps the map is multiplied with, or "auto" alone.
         channels: for "activations", how many of the strongest channels.
+        slicing: how the image is looked at slice by slice, None for as a whole.
     """
 
     layers: tuple[str, ...] = (DEFAULT_LAYER,)
@@ -47,6 +49,7 @@ class Question:
     batch: int = DEFAULT_BATCH
     refine_by: tuple[str, ...] = ()
     channels: int = DEFAULT_CHANNELS
+    slicing: Slicing | None = None
 
     def __post_init__(self) -> None:
         if self.is_of_layers:
@@ -65,6 +68,11 @@ class Question:
             raise ConfigError(f"--seed must be 0 or more, not {self.seed}")
         if self.refine_by:
             self._check_refinement()
+        if self.slicing is not None and (self.boxes or self.is_of_layers):
+            raise ConfigError(
+                f"{'--box' if self.boxes else f'--method {ACTIVATIONS}'} looks at one forward pass, and --slice_infer "
+                "makes one per slice; leave one out, or give the part of the image as an image of its own"
+            )
 
     def _check_is_of_layers(self) -> None:
         boxes = [("--box", self.boxes), ("--box_index", self.selection.box_index), ("--refine_by", self.refine_by)]

@@ -70,6 +70,11 @@ class RunConfig:
             )
         if self.workers < 0:
             raise ConfigError(f"--workers must be 0 or more, not {self.workers}")
+        if self.question.slicing is not None and self.gt is not None:
+            raise ConfigError(
+                "--gt asks about missed objects in one forward pass, and --slice_infer makes one per slice; leave one "
+                "out"
+            )
         if self.inputs.video is not None:
             self._check_is_of_video()
         if self.question.is_of_layers:
@@ -131,6 +136,7 @@ class RunConfig:
             "target_feature_layer_name": list(question.layers),
             "refine_by": list(question.refine_by),
             "channels": question.channels,
+            "slice_infer": None if question.slicing is None else dataclasses.asdict(question.slicing),
             "method": question.method,
             "target": question.target,
             "draw_threshold": selection.draw_threshold,

@@ -115,6 +115,7 @@ def test_run_json_says_what_was_run(command, on_cpu):
         "target_feature_layer_name": ["model.backbone"],
         "refine_by": [],
         "channels": 8,
+        "slice_infer": None,
         "method": DEFAULT_METHOD,
         "target": "class",
         "draw_threshold": 0.4,
