@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,23 @@ from ppdet_cam.detectors.families.last_step import LastStep, ReachedLastStep
 from ppdet_cam.detectors.loading import load_into
 from ppdet_cam.detectors.preprocessing import Preprocessing
 from ppdet_cam.detectors.workspace import first_line
-from ppdet_cam.errors import ImageError, PpdetCamError, WeightsError
+from ppdet_cam.errors import GeometryError, ImageError, PpdetCamError, WeightsError
 from ppdet_cam.structures import Candidates, CellStrides, Detection, Frame, ImageGeometry, Quantity
+
+
+def _checked(cell_strides: CellStrides) -> CellStrides:
+    """Returns the sizes of cells that a head says.
+
+    Raises:
+        GeometryError: one is no size.
+    """
+    for (height, width), stride_yx in cell_strides.items():
+        if not all(0 < stride < math.inf for stride in stride_yx):
+            raise GeometryError(
+                f"the config's head says that a cell of the {height} x {width} grid is {stride_yx[0]} x {stride_yx[1]} "
+                "pixels large; its anchor generator's steps or strides must be numbers above 0"
+            )
+    return cell_strides
 
 
 @dataclass(frozen=True)
@@ -158,7 +174,7 @@ class Detector:
             geometry=geometry,
             capture=capture,
             watch=watch,
-            cell_strides=self.extractor.cell_strides(watch, geometry.padded_hw),
+            cell_strides=_checked(self.extractor.cell_strides(watch, geometry.padded_hw)),
             extractor=self.extractor,
             record=record,
             inputs=inputs,

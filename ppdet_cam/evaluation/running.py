@@ -29,6 +29,7 @@ from ppdet_cam.outputs.files import cannot_write, check_output_folder, write_ato
 from ppdet_cam.outputs.manifest import encode_document, encode_line, failed_record
 from ppdet_cam.outputs.merging import Failure
 from ppdet_cam.outputs.resume import check_same_settings
+from ppdet_cam.places import read_regular
 from ppdet_cam.questions.annotations import read_ground_truth
 from ppdet_cam.questions.truth import GroundTruth
 from ppdet_cam.running.many import Bar, NoBar
@@ -207,7 +208,7 @@ def _earlier_document(config: EvalConfig) -> dict[str, object] | None:
 
 def _document(path: Path) -> dict[str, object] | None:
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_regular(path))
     except (OSError, ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) and document.get("kind") == _KIND else None

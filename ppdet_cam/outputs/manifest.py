@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from ppdet_cam.places import open_regular
 from ppdet_cam.questions.truth import Match, TrueBox
 from ppdet_cam.structures import Detection, Explanation, LayerView, MapStatus
 
@@ -249,7 +250,7 @@ def _is_own(file: str) -> bool:
 def listed_files(folder: Path) -> set[str]:
     """Returns the files that an earlier run's `images.jsonl` in this folder lists; empty when there is none."""
     try:
-        with (folder / IMAGES_FILE).open("rb") as lines:
+        with open_regular(folder / IMAGES_FILE) as lines:
             return {file for line in lines for file in files_of(decode_line(line) or {})}
     except OSError:
         return set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from ppdet_cam.errors import OutputError
 from ppdet_cam.outputs.files import is_whole
 from ppdet_cam.outputs.manifest import IMAGES_FILE, RUN_FILE, decode_line, files_of
 from ppdet_cam.outputs.sharding import Rank
+from ppdet_cam.places import open_regular, read_regular
 
 PARTIAL_FILE = "run.partial.json"
 REPORT_FILE = "report.html"
@@ -82,7 +84,7 @@ def read_lines(cam_out: Path) -> Iterator[Line]:
     for part in part_files(cam_out):
         offset = 0
         try:
-            with part.open("rb") as lines:
+            with open_regular(part) as lines:
                 for line in lines:
                     record = decode_line(line)
                     if record is not None:
@@ -110,8 +112,10 @@ def find_earlier_run(cam_out: Path) -> EarlierRun | None:
 
 def _document(path: Path) -> dict[str, object] | None:
     try:
-        text = path.read_bytes()
-    except OSError:
+        text = read_regular(path)
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # a device or pipe
+            raise _foreign(path) from error
         return None  # not there; anything else comes up again, with its cause, when it is to be replaced
     try:
         record = json.loads(text)
@@ -124,7 +128,7 @@ def _document(path: Path) -> dict[str, object] | None:
 
 def _check_part(path: Path) -> None:
     try:
-        with path.open("rb") as lines:
+        with open_regular(path) as lines:
             first = lines.readline()
     except OSError:
         return

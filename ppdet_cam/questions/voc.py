@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.places import read_regular
 from ppdet_cam.questions.boxes import BoxXyxy
 from ppdet_cam.questions.truth import GroundTruth, TrueBox
 
@@ -59,7 +60,7 @@ def pairs_of(path: Path) -> list[tuple[str, str]] | None:
         ConfigError: it cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"--gt {path} cannot be read: {reason}") from error
@@ -92,7 +93,7 @@ def _read(
 
 def _parsed(file: Path, path: Path) -> ElementTree.Element:
     try:
-        content = file.read_bytes()
+        content = read_regular(file)
         if b"<!ENTITY" in content:
             raise ValueError("it declares entities")
         root = ElementTree.fromstring(content)

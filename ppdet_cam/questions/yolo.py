@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.places import read_regular
 from ppdet_cam.questions.truth import GroundTruth, TrueBox
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def _object(line: str, number: int) -> tuple[int, TrueBox]:
 
 def _lines(file: Path, path: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
+        return read_regular(file).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"--gt {path}: {file} cannot be read: {reason}") from error

@@ -14,6 +14,7 @@ from typing import TypeVar, overload
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.outputs.manifest import IMAGES_FILE, RUN_FILE
 from ppdet_cam.outputs.resume import PARTIAL_FILE, part_files
+from ppdet_cam.places import read_regular
 from ppdet_cam.structures import Answer, Detection, LevelShare, MapStatus, Verdict
 
 READ_SCHEMA = 2
@@ -235,7 +236,7 @@ def read_run(folder: Path) -> Run:
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_regular(path).decode("utf-8")
     except FileNotFoundError as error:
         raise ConfigError(
             f"no {path.name} in {path.parent}: it is not the folder of a run. Give its --cam_out"

@@ -49,7 +49,7 @@ def test_windows_cover_every_pixel_with_the_overlap(seed: int) -> None:
 @pytest.mark.parametrize("metric", ["ios", "iou"])
 @pytest.mark.parametrize("seed", range(6))
 def test_kept_boxes_are_those_of_ppdet(metric: str, seed: int) -> None:
-    """The same rows as ppdet's own combination of slices gives; of each class the best first, as from 2.7.0 on."""
+    """The same rows as ppdet's own combination of slices gives; of each class the best first."""
     draws = np.random.default_rng(seed)
     corners = draws.uniform(0, 100, (60, 2))
     boxes = np.concatenate([corners, corners + draws.uniform(5, 60, (60, 2))], axis=1)
