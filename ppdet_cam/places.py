@@ -1,9 +1,12 @@
-"""Where the project's own files lie: in a clone beside the package, in an installed wheel inside it."""
+"""Where files lie, the project's own among them: in a clone beside the package, in a wheel inside it."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 PACKAGE_NAME = "ppdet_cam"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +37,28 @@ def find_file(path: Path | str, root: Path = PROJECT_ROOT) -> Path:
     candidates = (given, root / given, root / PACKAGE_NAME / given)
     # Path.exists would raise on names that are too long and on closed folders.
     return next((candidate for candidate in candidates if os.path.exists(candidate)), given)  # noqa: PTH110
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Returns an opened file. Pipes and devices are not waited for, as there may be nothing that writes into them.
+
+    Raises:
+        OSError: it is one of them, or cannot be read.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is a device or pipe, not a file", str(path))
+    return path.open("rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """Returns a file's content.
+
+    Raises:
+        OSError: as `open_regular`.
+    """
+    with open_regular(path) as stream:
+        return stream.read()
 
 
 def demo_photographs(root: Path = PROJECT_ROOT) -> tuple[str, ...]:

@@ -27,10 +27,12 @@ class Frame:
     Attributes:
         image: uint8 [H, W, 3], RGB, EXIF orientation applied.
         path: the file it came from, None for an array.
+        notes: what is amiss with that file, though it has all its pixels.
     """
 
     image: np.ndarray
     path: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def original_hw(self) -> tuple[int, int]:
@@ -352,31 +354,38 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class ImageResult:
-    """All explanations of one image; iterating over it gives them.
+class LayerView:
+    """What one level of a layer shows of an image, whatever the boxes.
 
     Attributes:
-        frame: the image.
-        detections: every row that the detector gave, also those below the threshold.
-        explanations: one per explained box, in the detector's order.
-        seconds: wall time by step.
+        layer: dotted path of the layer.
+        level: position among the feature maps that the layer gave.
+        stride_yx: network input pixels per cell along y and x.
+        placement: where its grid lies on the image.
+        channel_count: how many channels it has.
+        mean: float [h, w], over all channels, raw activations.
+        maximum: float [h, w], the same for their maximum.
+        strongest: number and activations, float [h, w], of the channels with the highest mean absolute activation, the
+            strongest first.
     """
 
-    frame: Frame
-    detections: tuple[Detection, ...]
-    explanations: tuple[Explanation, ...]
-    seconds: Mapping[str, float]
-
-    def __iter__(self) -> Iterator[Explanation]:
-        return iter(self.explanations)
-
-    def __len__(self) -> int:
-        return len(self.explanations)
-
-    def __getitem__(self, position: int) -> Explanation:
-        return self.explanations[position]
+    layer: str
+    level: int
+    stride_yx: tuple[float, float]
+    placement: GridPlacement
+    channel_count: int
+    mean: np.ndarray
+    maximum: np.ndarray
+    strongest: tuple[tuple[int, np.ndarray], ...]
 
     @property
-    def highest_score(self) -> float | None:
-        """The best score among all detections, None when there are none."""
-        return max((detection.score for detection in self.detections), default=None)
+    def grid_hw(self) -> tuple[int, int]:
+        """Cells along y and x."""
+        return int(self.mean.shape[0]), int(self.mean.shape[1])
+
+    def grids(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields each grid with its name: "mean", "maximum", "channel 17"."""
+        yield "mean", self.mean
+        yield "maximum", self.maximum
+        for channel, values in self.strongest:
+            yield f"channel {channel}", values

@@ -20,6 +20,17 @@ from ppdet_cam.structures import Frame  # noqa: E402
 REAL_WEIGHTS = "PPDET_CAM_REAL"
 
 
+@pytest.fixture(autouse=True)
+def no_system_fonts(monkeypatch: pytest.MonkeyPatch):
+    """Pictures are the same on every machine: letters that Pillow's own font lacks are drawn with none of its."""
+    from ppdet_cam.render import choose_font, fonts
+
+    monkeypatch.setattr(fonts, "FOLDERS", ())
+    choose_font(None)
+    yield
+    choose_font(None)
+
+
 @pytest.fixture(scope="session")
 def photo() -> Frame:
     """A photograph, wider than high."""

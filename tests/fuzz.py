@@ -2,9 +2,10 @@
 """Runs the command line on random images, configs, flags and weights files, and says what should not have happened.
 
     python tests/fuzz.py --cases 2000 --seed 0 --out fuzz.json
-    python tests/fuzz.py --seed 0 --only 137 --keep case_137     # one case again, and its folder
+    python tests/fuzz.py --kinds images,videos --cases 4000      # of some kinds only
+    python tests/fuzz.py --seed 0 --kinds images --only 137 --keep case_137     # one case again, and its folder
 
-Case number N is of kind N modulo 4 and depends on the seed and N only.
+The kinds take turns. What the N-th case of a kind is depends on the seed, the kind and N only.
 """
 
 from __future__ import annotations
@@ -28,13 +29,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from fuzzing import configs, flags, images, weights  # noqa: E402  (needs the path above)
-from fuzzing.oracle import ERROR, faults  # noqa: E402
+from fuzzing import annotations, configs, flags, images, runs, videos, weights  # noqa: E402  (needs the path above)
+from fuzzing.oracle import error_of, faults  # noqa: E402
 from fuzzing.running import run_apart, run_here  # noqa: E402
-from fuzzing.world import HOME, Draw, Drawn, snapshot  # noqa: E402
+from fuzzing.world import CONFIG, HOME, Draw, snapshot  # noqa: E402
 
-KINDS = ("images", "configs", "flags", "weights")
+KINDS = (
+    *("images", "configs", "flags", "weights", "classes", "annotations", "videos"),
+    *("reports", "comparisons", "evaluations"),
+)
 INTERRUPTED_SHARE = 0.03
+EVALUATED = ("-c", str(CONFIG), "--gt", "gt.json", "--images", "1", "--metrics", "pointing", "--out", "evaluated")
 MEMORY = 8 * 2**30  # bytes of addresses that a worker may have
 
 
@@ -43,7 +48,7 @@ class Report:
     """What came of one case.
 
     Attributes:
-        index, kind: which case.
+        index, kind: which case of its kind.
         what: what was wrong with its inputs.
         arguments: of the command.
         apart: whether it ran in a process of its own.
@@ -91,11 +96,16 @@ def _parsed() -> argparse.Namespace:
         "--apart", type=int, default=50, help="each so-many-th in its own process (default: %(default)s)"
     )
     parser.add_argument("--out", type=Path, help="write what came of each case, as JSON")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="which (default: %(default)s)")
     parser.add_argument("--only", type=int, metavar="INDEX", help="run this case only, and print what came of it")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="with --only: where its files are left")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.kinds = tuple(options.kinds.split(","))
+    if options.only is not None and len(options.kinds) > 1:
+        parser.error("--only needs the one kind that the case is of: --kinds KIND")
+    return options
 
 
 # --- one case
@@ -103,12 +113,20 @@ def _parsed() -> argparse.Namespace:
 
 def _one(options: argparse.Namespace, index: int, scratch: Path, earlier: Path, *, keep: Path | None = None) -> Report:
     """Makes a case, runs it, and looks at what it did."""
-    draws, kind = random.Random(f"{options.seed}:{index}"), KINDS[index % len(KINDS)]
+    kinds = options.kinds
+    kind, number = kinds[index % len(kinds)], index // len(kinds)
+    draws = random.Random(f"{options.seed}:{kind}:{number}")
     drawers: dict[str, Draw] = {
         "images": images.draw,
         "configs": configs.draw,
         "flags": partial(flags.draw, earlier=earlier),
         "weights": weights.draw,
+        "classes": annotations.classes,
+        "annotations": annotations.draw,
+        "videos": videos.draw,
+        "reports": partial(runs.report, earlier=earlier),
+        "comparisons": partial(runs.comparison, earlier=earlier),
+        "evaluations": partial(runs.evaluation, earlier=earlier),
     }
     case = Path(tempfile.mkdtemp(dir=scratch))
     here, home = case / "here", case / HOME
@@ -117,23 +135,30 @@ def _one(options: argparse.Namespace, index: int, scratch: Path, earlier: Path, 
     os.environ["HOME"] = str(home)
     drawn = drawers[kind](draws, here)
     before = snapshot(case)
-    apart = options.apart > 0 and index // len(KINDS) % options.apart == options.apart - 1
+    apart = options.apart > 0 and number % options.apart == options.apart - 1
     after = draws.uniform(0.01, 0.3) if draws.random() < INTERRUPTED_SHARE else None
-    outcome = run_apart(drawn.arguments, here) if apart else run_here(drawn.arguments, here, interrupt_after=after)
+    words, program = drawn.arguments, drawn.program
+    if apart:
+        outcome = run_apart(words, here, program=program)
+    else:
+        outcome = run_here(words, here, program=program, interrupt_after=after)
     try:
-        found = faults(drawn.arguments, outcome, before=before, case=case, here=here)
+        found = faults(words, outcome, before=before, case=case, here=here, program=program)
     except (ValueError, KeyError, OSError) as error:
         found = [f"what it wrote cannot be read: {type(error).__name__}: {error}"]
     if keep is not None:
         shutil.copytree(case, keep, symlinks=True, ignore=lambda *_: {"fifo"}, dirs_exist_ok=True)
         print(outcome.out, outcome.err, outcome.escaped, sep="\n")
     shutil.rmtree(case)
-    message = next((line[len(ERROR) :] for line in outcome.err.splitlines() if line.startswith(ERROR)), "")
+    error = error_of(program)
+    message = next((line[len(error) :] for line in outcome.err.splitlines() if line.startswith(error)), "")
     arguments = [word.encode("utf-8", "backslashreplace").decode() for word in drawn.arguments]
     if found:
         found.append(f"stderr: {outcome.err[-2000:]}")
     what = drawn.what if after is None else f"{drawn.what}; interrupted after {after:.2f} s"
-    return Report(index, kind, what, arguments, apart, outcome.code, round(outcome.seconds, 3), message, found)
+    return Report(
+        number, kind, what, [program, *arguments], apart, outcome.code, round(outcome.seconds, 3), message, found
+    )
 
 
 def _earlier_runs(scratch: Path) -> Path:
@@ -145,6 +170,9 @@ def _earlier_runs(scratch: Path) -> Path:
         outcome = run_here([*arguments, "--cam_out", name], here)
         if outcome.code not in (0, 3):
             raise RuntimeError(f"the earlier run {name!r} cannot be made: {outcome}")
+    outcome = run_here(EVALUATED, here, program="cam_eval")
+    if outcome.code != 0:
+        raise RuntimeError(f"the earlier evaluation cannot be made: {outcome}")
     return here
 
 
@@ -184,7 +212,7 @@ def _all(options: argparse.Namespace) -> Iterator[dict]:
                     selector.unregister(worker.stdout)
                     code = worker.wait()
                     if at["index"] is not None:
-                        yield _died(at["index"], code)
+                        yield _died(at["index"], code, options.kinds)
                         if at["index"] + options.jobs < options.cases:
                             _start(options, at["index"] + options.jobs, selector)
                     elif code:
@@ -197,15 +225,14 @@ def _start(options: argparse.Namespace, first: int, selector: object) -> None:
     words = [sys.executable, __file__, "--worker", "0", "--first", str(first)]
     for name in ("cases", "seed", "jobs", "apart"):
         words += [f"--{name}", str(getattr(options, name))]
+    words += ["--kinds", ",".join(options.kinds)]
     worker = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, bufsize=1)
     selector.register(worker.stdout, selectors.EVENT_READ, (worker, {"index": None}))  # type: ignore[attr-defined]
 
 
-def _died(index: int, code: int) -> dict:
-    nothing = Drawn((), "")
-    return asdict(
-        Report(index, KINDS[index % 4], nothing.what, [], False, code, 0.0, "", [f"the process died with {code}"])
-    )
+def _died(index: int, code: int, kinds: tuple[str, ...]) -> dict:
+    number, kind = index // len(kinds), kinds[index % len(kinds)]
+    return asdict(Report(number, kind, "", [], False, code, 0.0, "", [f"the process died with {code}"]))
 
 
 # --- what is printed
@@ -215,19 +242,22 @@ def _print_failure(report: dict, options: argparse.Namespace) -> None:
     print(f"\n{report['kind']} {report['index']}: {report['what']}\n  {report['arguments']}")
     for fault in report["faults"]:
         print("  - " + fault.replace("\n", "\n    "))
-    print(f"  again: python tests/fuzz.py --seed {options.seed} --only {report['index']}", flush=True)
+    print(
+        f"  again: python tests/fuzz.py --seed {options.seed} --kinds {report['kind']} --only {report['index']}",
+        flush=True,
+    )
 
 
 def _summary(options: argparse.Namespace, reports: list[dict], seconds: float) -> int:
-    failed = [report["index"] for report in reports if report["faults"]]
-    print(f"\n{'kind':10}{'cases':>7}{'exit 0':>8}{'2':>6}{'3':>6}{'130':>6}{'failures':>10}{'longest':>10}")
-    for kind in (*KINDS, "all"):
+    failed = [f"{report['kind']} {report['index']}" for report in reports if report["faults"]]
+    print(f"\n{'kind':12}{'cases':>7}{'exit 0':>8}{'2':>6}{'3':>6}{'130':>6}{'failures':>10}{'longest':>10}")
+    for kind in (*options.kinds, "all"):
         of_kind = [report for report in reports if kind in (report["kind"], "all")]
         codes = Counter(report["code"] for report in of_kind)
         bad = sum(bool(report["faults"]) for report in of_kind)
         longest = max((report["seconds"] for report in of_kind), default=0.0)
         counts = "".join(f"{codes[code]:{width}}" for code, width in ((0, 8), (2, 6), (3, 6), (130, 6)))
-        print(f"{kind:10}{len(of_kind):7}{counts}{bad:10}{longest:8.1f} s")
+        print(f"{kind:12}{len(of_kind):7}{counts}{bad:10}{longest:8.1f} s")
     apart = sum(report["apart"] for report in reports)
     print(f"{len(reports)} cases, {apart} of them in processes of their own, in {seconds:.0f} s; failed: {failed}")
     if options.out:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ppdet_cam import __version__
-from ppdet_cam.commands.flags import NO_CONFIG, add_config, add_refinement, add_sampling
+from ppdet_cam.commands.flags import NO_CONFIG, add_config, add_refinement, add_sampling, add_strictness
 from ppdet_cam.commands.progress import ImagesBar
 from ppdet_cam.commands.terminal import (
     EXIT_DONE,
@@ -20,7 +20,7 @@ from ppdet_cam.commands.terminal import (
     exit_code_of,
     logging_on_stderr,
     print_error,
-    print_failures,
+    print_images,
     print_result,
     user_path,
 )
@@ -29,6 +29,7 @@ from ppdet_cam.evaluation.config import ALL, DEFAULT_COSTLY_BOXES, SANITY, EvalC
 from ppdet_cam.evaluation.files import MEASUREMENTS_FILE, PAGE_FILE
 from ppdet_cam.evaluation.tables import overview
 from ppdet_cam.methods import methods
+from ppdet_cam.questions.annotations import FORMS
 from ppdet_cam.questions.question import DEFAULT_LAYER, DEFAULT_THRESHOLD, NONE
 from ppdet_cam.questions.targets import DEFAULT_TARGET
 
@@ -49,12 +50,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--gt",
         type=user_path,
         required=True,
-        metavar="FILE",
-        help="COCO annotations of the images; an annotation's 'evidence', as 'bbox', is the place that makes its class",
+        metavar="PATH",
+        help=f"annotations of the images ({FORMS}); a COCO annotation's 'evidence', as 'bbox', is the place that makes "
+        "its class",
     )
     parser.add_argument(
         "--infer_dir", type=user_path, metavar="FOLDER", help="folder where the annotations' file_name starts"
     )
+    add_strictness(parser)
     parser.add_argument(
         "--out",
         type=user_path,
@@ -141,6 +144,7 @@ def _eval_config(options: argparse.Namespace) -> EvalConfig:
         seed=options.seed,
         batch=options.batch_size,
         resume=options.resume,
+        strict_images=options.strict_images,
         overwrite=options.overwrite,
         refinements=tuple(
             () if text == NONE else comma_items(text, "--refine_by") for text in options.refine_by or (NONE,)
@@ -162,7 +166,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     failed = [(failure.path, failure.reason) for failure in outcome.failures]
     if outcome.summary is not None:
         print_result(f"{overview(outcome.summary)}\n{config.out / PAGE_FILE}")
-    print_failures(PROGRAM, failed, count=len(failed), named_in=MEASUREMENTS_FILE)
+    print_images(PROGRAM, "failed", failed, count=len(failed), named_in=MEASUREMENTS_FILE)
     if outcome.summary is None:
         print_error(PROGRAM, f"interrupted with {outcome.left} images left; go on with --resume")
         return EXIT_SIGNAL + outcome.stopped_by

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ppdet_cam import __version__
-from ppdet_cam.commands.flags import NO_CONFIG, add_config, add_refinement, add_sampling
+from ppdet_cam.commands.flags import NO_CONFIG, add_config
 from ppdet_cam.commands.foreign import advice_on
 from ppdet_cam.commands.lists import level_table, method_table, target_table
 from ppdet_cam.commands.progress import ImagesBar, show_progress
+from ppdet_cam.commands.run_flags import add_inputs, add_output, add_question, add_slicing
 from ppdet_cam.commands.terminal import (
     EXIT_DONE,
     EXIT_SIGNAL,
@@ -23,28 +23,31 @@ from ppdet_cam.commands.terminal import (
     exit_code_of,
     logging_on_stderr,
     print_error,
-    print_failures,
+    print_images,
     print_result,
-    user_path,
 )
 from ppdet_cam.detectors.supported import detector_table
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.images.inputs import Inputs
-from ppdet_cam.methods import methods
 from ppdet_cam.outputs.manifest import IMAGES_FILE
-from ppdet_cam.outputs.pictures import DEFAULT_KINDS, KINDS, Output
-from ppdet_cam.outputs.raw import RAW_DTYPES, RAW_FRAMES
+from ppdet_cam.outputs.pictures import DEFAULT_KINDS, VIDEO_KINDS, Output
+from ppdet_cam.outputs.resume import VIDEO_FILE
 from ppdet_cam.questions.boxes import Selection, parse_box
-from ppdet_cam.questions.question import DEFAULT_LAYER, DEFAULT_METHOD, DEFAULT_THRESHOLD, Question
-from ppdet_cam.questions.targets import DEFAULT_TARGET, targets
+from ppdet_cam.questions.question import (
+    DEFAULT_LAYER,
+    Question,
+)
+from ppdet_cam.questions.slicing import Slicing
 from ppdet_cam.registry import closest
 from ppdet_cam.render import STYLE_OPTIONS, RenderStyle
-from ppdet_cam.running.config import DEFAULT_WORKERS, RunConfig
+from ppdet_cam.running.config import RunConfig
 
 if TYPE_CHECKING:
     from ppdet_cam.running.batch import Result
 
 PROGRAM = "cam_ppdet"
+
+_Number = TypeVar("_Number", int, float)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -57,9 +60,10 @@ def build_parser() -> argparse.ArgumentParser:
         table=f"detectors, of any config of theirs:\n{indent(detector_table(), '  ')}",
     )
     add_config(parser)
-    _add_inputs(parser)
-    _add_question(parser)
-    _add_output(parser)
+    add_inputs(parser)
+    add_question(parser)
+    add_slicing(parser)
+    add_output(parser)
     parser.add_argument(
         "--list_layers",
         action="store_true",
@@ -72,150 +76,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--list_targets", action="store_true", help="print every target and its meaning, and stop")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
-
-
-def _add_inputs(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that say which images are explained."""
-    parser.add_argument(
-        "--infer_img",
-        type=user_path,
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="image to explain, or several",
-    )
-    parser.add_argument("--infer_dir", type=user_path, metavar="FOLDER", help="explain all images in this folder")
-    parser.add_argument(
-        "--recursive", action="store_true", help="with --infer_dir: the images in the folder's folders as well"
-    )
-    parser.add_argument(
-        "--infer_list",
-        type=user_path,
-        metavar="FILE",
-        help="explain the images that this file names, a path per line, relative to --infer_dir if that is given",
-    )
-    parser.add_argument(
-        "--shard",
-        metavar="I/N",
-        help="explain the I-th of N parts of the images only, into a folder that all parts share; "
-        "paddle.distributed.launch does it by itself",
-    )
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that say what is written, where and how."""
-    parser.add_argument(
-        "--cam_out",
-        type=user_path,
-        default=Path("cam_out"),
-        metavar="FOLDER",
-        help="folder to write into (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--save",
-        action="append",
-        metavar="KINDS",
-        help="what is written, several separated by commas: "
-        f"{'; '.join(f'{kind}: {meaning}' for kind, meaning in KINDS.items())} (default: {','.join(DEFAULT_KINDS)})",
-    )
-    for option in STYLE_OPTIONS:
-        parser.add_argument(option.flag, default=option.default, metavar=option.metavar, help=option.help)
-    parser.add_argument(
-        "--raw_dtype",
-        default=RAW_DTYPES[0],
-        metavar="TYPE",
-        help=f"numbers of --save raw: {' or '.join(RAW_DTYPES)} (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--raw_reduction",
-        type=int,
-        default=1,
-        metavar="N",
-        help="--save raw: N x N pixels are averaged to one value (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--raw_frame",
-        default=RAW_FRAMES[0],
-        metavar="FRAME",
-        help="--save raw: image for maps in the image's pixels, grid for those of each level on its own feature grid, "
-        "which are small and exact (default: %(default)s)",
-    )
-    parser.add_argument("--report", action="store_true", help="write report.html as well, a page to look at them all")
-    parser.add_argument(
-        "--vdl_log_dir",
-        type=user_path,
-        metavar="FOLDER",
-        help="log pictures and numbers into this folder as well, for visualdl --logdir FOLDER",
-    )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with the run over several images that is in --cam_out, and try again what failed",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="remove the run that is in --cam_out")
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=DEFAULT_WORKERS,
-        metavar="N",
-        help="threads that draw and write while the next maps are computed (default: %(default)s)",
-    )
-
-
-def _add_question(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that say what is asked of which boxes."""
-    parser.add_argument(
-        "--target_feature_layer_name",
-        action="append",
-        metavar="PATH",
-        help="dotted path of the layer to look at: model.backbone, model.neck, model.bbox_head.roi_extractor, ...; "
-        "several, separated by commas or by repeating the flag, are put together; model.neck@1 picks a level "
-        f"(default: {DEFAULT_LAYER})",
-    )
-    add_refinement(parser, several=False)
-    parser.add_argument(
-        "--method",
-        default=DEFAULT_METHOD,
-        metavar="NAME",
-        help=f"CAM method: {', '.join(methods.names())} (default: %(default)s); what they need: --list_methods",
-    )
-    parser.add_argument(
-        "--target",
-        default=DEFAULT_TARGET,
-        metavar="WHAT",
-        help=f"what is explained: {', '.join(targets.get(name).form for name in targets.names())} "
-        "(default: %(default)s); their meaning: --list_targets",
-    )
-    parser.add_argument(
-        "--draw_threshold",
-        type=float,
-        default=DEFAULT_THRESHOLD,
-        metavar="SCORE",
-        help="explain boxes with at least this score (default: %(default)s)",
-    )
-    parser.add_argument("--top_k", type=int, metavar="N", help="of these, explain the N with the highest scores")
-    parser.add_argument("--classes", metavar="LIST", help="explain boxes of these classes only: person,dog or ids")
-    parser.add_argument(
-        "--box_index", metavar="LIST", help="explain exactly these detections, such as 3,7, whatever their score"
-    )
-    parser.add_argument(
-        "--box",
-        action="append",
-        default=[],
-        metavar="L,T,R,B[,CLASS]",
-        help="ask about a box in pixels of the image, found or missed: what became of it, and where the evidence of "
-        "its best candidate lies; may be repeated; the detections are then not explained",
-    )
-    parser.add_argument(
-        "--gt",
-        type=user_path,
-        metavar="FILE",
-        help="COCO annotations: every object of an image that no detection found is asked about as well; without "
-        "--infer_img and --infer_list, its images are explained",
-    )
-    parser.add_argument("--levels", action="store_true", help="print each level's share of every box's evidence")
-    add_sampling(parser)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -275,7 +135,30 @@ def _question(options: argparse.Namespace) -> Question:
         seed=options.seed,
         batch=options.batch_size,
         refine_by=comma_items(options.refine_by, "--refine_by"),
+        channels=options.channels,
+        slicing=_slicing(options),
     )
+
+
+def _slicing(options: argparse.Namespace) -> Slicing | None:
+    given = {
+        "size_hw": _pair(options.slice_size, "--slice_size"),
+        "overlap_yx": _pair(options.overlap_ratio, "--overlap_ratio"),
+        "combine": options.combine_method,
+        "match_threshold": options.match_threshold,
+        "match_metric": options.match_metric,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if chosen and not options.slice_infer:
+        raise ConfigError("--slice_size, --overlap_ratio, --combine_method and --match_... need --slice_infer as well")
+    return Slicing(**chosen) if options.slice_infer else None
+
+
+def _pair(values: list[_Number] | None, flag: str) -> tuple[_Number, _Number] | None:
+    """Returns a number for height and one for width."""
+    if values is not None and len(values) > 2:
+        raise ConfigError(f"{flag} takes one number, or two for height and width, not {len(values)}")
+    return None if values is None else (values[0], values[-1])
 
 
 def _integer(text: str, flag: str) -> int:
@@ -286,11 +169,19 @@ def _integer(text: str, flag: str) -> int:
 
 def _run_config(options: argparse.Namespace) -> RunConfig:
     style = RenderStyle.from_flags({option.name: getattr(options, option.name) for option in STYLE_OPTIONS})
-    kinds = tuple(kind for text in options.save or DEFAULT_KINDS for kind in comma_items(text, "--save"))
+    usual = VIDEO_KINDS if options.video_file else DEFAULT_KINDS
+    kinds = tuple(kind for text in options.save or usual for kind in comma_items(text, "--save"))
     return RunConfig(
         config=options.config,
         overrides=tuple(options.opt),
-        inputs=Inputs(tuple(options.infer_img), options.infer_dir, options.recursive, options.infer_list),
+        inputs=Inputs(
+            tuple(options.infer_img),
+            options.infer_dir,
+            options.recursive,
+            options.infer_list,
+            options.video_file,
+            options.frame_interval,
+        ),
         cam_out=options.cam_out,
         question=_question(options),
         output=Output(kinds, style, options.raw_dtype, options.raw_reduction, options.raw_frame),
@@ -301,6 +192,8 @@ def _run_config(options: argparse.Namespace) -> RunConfig:
         vdl_log_dir=options.vdl_log_dir,
         workers=options.workers,
         shard=options.shard,
+        strict_images=options.strict_images,
+        font=options.font,
     )
 
 
@@ -323,9 +216,11 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _exit_code(result: Result) -> int:
-    """Prints which images failed, and returns the exit code."""
+    """Prints which images failed or have something amiss, and returns the exit code."""
     failed = int(result.totals["failed"])  # type: ignore[call-overload]
-    print_failures(PROGRAM, [(one.path, one.reason) for one in result.failures], count=failed, named_in=IMAGES_FILE)
+    warned = int(result.totals["warned"])  # type: ignore[call-overload]
+    for what, images, count in (("warning", result.warnings, warned), ("failed", result.failures, failed)):
+        print_images(PROGRAM, what, [(one.path, one.reason) for one in images], count=count, named_in=IMAGES_FILE)
     if result.stopped_by:
         print_error(PROGRAM, "interrupted; go on with --resume")
         return EXIT_SIGNAL + result.stopped_by
@@ -336,7 +231,7 @@ def _exit_code(result: Result) -> int:
 
 def _summary(config: RunConfig, totals: Mapping[str, object]) -> str:
     """Returns the line that says what came of a single image."""
-    if totals["explained"]:
+    if totals["explained"] or totals["views"]:
         blank = f", {totals['blank']} without a map" if totals["blank"] else ""
         return f"{_what_is_written(config, totals)} in {config.cam_out}{blank} ({totals['seconds']} s)"
     highest, selection = totals["highest_score"], config.question.selection
@@ -349,7 +244,11 @@ def _summary(config: RunConfig, totals: Mapping[str, object]) -> str:
 
 
 def _what_is_written(config: RunConfig, totals: Mapping[str, object]) -> str:
+    if config.question.is_of_layers:
+        return _counted(totals["views"], "picture") + " of layers"
     explained = int(totals["explained"])  # type: ignore[call-overload]
+    if config.inputs.video is not None:
+        return _counted(explained, "box", "boxes")
     pictures = explained * len(config.output.box_kinds)
     return _counted(pictures, "picture") if pictures else _counted(explained, "box", "boxes")
 
@@ -364,6 +263,10 @@ def _summary_of_many(config: RunConfig, result: Result) -> str:
         (result.left, _counted(result.left, "image") + " left"),
     ]
     more = "".join(f", {words}" for count, words in counts if count)
+    if config.inputs.video is not None:
+        of_frames = f"{_what_is_written(config, totals)} of {_counted(totals['images'], 'frame')}"
+        video = f", {VIDEO_FILE}" if result.document is not None else ""
+        return f"{who}{of_frames} in {config.cam_out}{video}{more} ({totals['seconds']} s)"
     of_images = f"{_what_is_written(config, totals)} of {_counted(totals['images'], 'image')}"
     return f"{who}{of_images} in {config.cam_out}{more} ({totals['seconds']} s)"
 

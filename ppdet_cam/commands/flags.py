@@ -32,6 +32,15 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_strictness(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag that refuses images with anything amiss."""
+    parser.add_argument(
+        "--strict_images",
+        action="store_true",
+        help="refuse damaged images also when they have all their pixels, such as a JPEG without its end marker",
+    )
+
+
 def add_refinement(parser: argparse.ArgumentParser, *, several: bool) -> None:
     """Adds the flag that says by which finer layers a map is refined; several times for a command that compares."""
     often = f"; repeat the flag to compare, {NONE} for the map as it is (default: {NONE})" if several else ""

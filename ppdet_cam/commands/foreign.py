@@ -14,14 +14,11 @@ INSTEAD = {
     "--model": "-c CONFIG and -o weights=FILE_OR_URL",
     "--slim_config": "pruned, quantised and distilled models are not explained; give the config of the model as it was "
     "trained, or of the student",
-    "--slice_infer": "an image is explained whole; cut it into parts and give their folder with --infer_dir",
-    "--slice_size": "an image is explained whole; cut it into parts and give their folder with --infer_dir",
     "--visualize": "pictures are always drawn; --save says which",
     "--save_results": "images.jsonl in --cam_out has every box",
     "--save_txt": "images.jsonl in --cam_out has every box",
     "--do_eval": "cam_eval measures maps; PaddleDetection's tools/eval.py measures detections",
     "--use_vdl": "--vdl_log_dir FOLDER alone is enough",
-    "--video_file": "take the frames out (ffmpeg -i FILE frames/%05d.png) and give their folder with --infer_dir",
     "--rtn_im_file": "images.jsonl in --cam_out names each image's file",
     "--img_path": "--infer_img FILE",
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ppdet_cam.methods import methods
+from ppdet_cam.methods import Levels, Needs, methods
+from ppdet_cam.questions.question import ACTIVATIONS
 from ppdet_cam.questions.targets import targets
 from ppdet_cam.tables import aligned
 
@@ -14,6 +15,7 @@ def method_table() -> str:
     rows = [("method", "needs", "levels", "cost", "paper")]
     for method in map(methods.get, methods.names()):
         rows.append((method.name, method.needs.value, method.levels.value, method.cost, method.reference))
+    rows.append((ACTIVATIONS, Needs.ACTIVATIONS.value, Levels.ALL.value, "none", "no CAM: layers whatever the boxes"))
     return aligned(rows)
 
 

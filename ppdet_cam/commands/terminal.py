@@ -18,7 +18,7 @@ from ppdet_cam.errors import ConfigError, MissingPackageError, PpdetCamError
 EXIT_DONE, EXIT_WRONG_INPUT, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 130  # 130: what a shell gives for Ctrl-C
 EXIT_SIGNAL = 128  # and the signal's number behind it, as a shell has it
 
-_SHOWN_FAILURES = 20
+_SHOWN = 20
 
 
 class Parser(argparse.ArgumentParser):
@@ -164,19 +164,20 @@ def print_error(program: str, text: str) -> None:
     print(f"{program}: {_printable(text, sys.stderr.encoding)}", file=sys.stderr)
 
 
-def print_failures(program: str, failures: Sequence[tuple[str, str]], *, count: int, named_in: str) -> None:
-    """Prints which images failed, and why.
+def print_images(program: str, what: str, images: Sequence[tuple[str, str]], *, count: int, named_in: str) -> None:
+    """Prints which images failed, or something is amiss with, and why.
 
     Args:
         program: the command's name.
-        failures: path and reason of the first of them.
+        what: the word before each, such as "failed".
+        images: path and reason of the first of them.
         count: how many there are.
         named_in: the file that names all.
     """
-    for path, reason in failures[:_SHOWN_FAILURES]:
-        print_error(program, f"failed: {'' if path in reason else f'{path}: '}{reason}")
-    if count > _SHOWN_FAILURES:
-        print_error(program, f"failed: {count - _SHOWN_FAILURES} more; {named_in} names them")
+    for path, reason in images[:_SHOWN]:
+        print_error(program, f"{what}: {'' if path in reason else f'{path}: '}{reason}")
+    if count > _SHOWN:
+        print_error(program, f"{what}: {count - _SHOWN} more; {named_in} names them")
 
 
 def _printable(text: str, encoding: str | None) -> str:

@@ -28,10 +28,12 @@ FLAGS_THAT_TOUCH: Mapping[str, Touches] = MappingProxyType(
         "method": Touches.MAPS,
         "target_feature_layer_name": Touches.MAPS,
         "refine_by": Touches.MAPS,
+        "channels": Touches.MAPS,
         "target": Touches.MAPS,
         "samples": Touches.MAPS,
         "seed": Touches.MAPS,
         "draw_threshold": Touches.BOXES,
+        "slice_infer": Touches.BOXES,
         "top_k": Touches.BOXES,
         "classes": Touches.BOXES,
         "box_index": Touches.BOXES,
@@ -41,13 +43,14 @@ FLAGS_THAT_TOUCH: Mapping[str, Touches] = MappingProxyType(
         "alpha": Touches.COLOURS,
         "mask": Touches.COLOURS,
         "normalize": Touches.COLOURS,
+        "font": Touches.COLOURS,
     }
 )
 # They decide where is read and written, how finely maps are stored, and how fast. What `opt` changed is in the
 # settings; the weights that it names are what is compared.
 FLAGS_THAT_TOUCH_NOTHING = frozenset(
-    "batch_size cam_out infer_dir infer_img infer_list opt raw_dtype raw_frame raw_reduction recursive report save "
-    "vdl_log_dir".split()
+    "batch_size cam_out frame_interval infer_dir infer_img infer_list opt raw_dtype raw_frame raw_reduction recursive "
+    "report save strict_images vdl_log_dir video_file".split()
 )
 
 

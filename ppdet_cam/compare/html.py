@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from ppdet_cam.compare.record import SCHEMA_KEY, comparison_record, summary_reco
 from ppdet_cam.errors import OutputError
 from ppdet_cam.outputs.files import check_output_folder, write_atomically
 from ppdet_cam.outputs.manifest import encode_document
+from ppdet_cam.places import read_regular
 from ppdet_cam.questions.overlaps import MATCH_IOU
 from ppdet_cam.report.html import REPORT_FILE, box_values, rounded, thumbnail_values, urls
 from ppdet_cam.report.page import (
@@ -71,9 +73,11 @@ def check_may_write(folder: Path) -> None:
     check_page_is_ours(folder / COMPARE_FILE, "an earlier comparison")
     record = folder / COMPARE_RECORD
     try:
-        document = json.loads(record.read_bytes())
-    except OSError:
-        return
+        document = json.loads(read_regular(record))
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a device or pipe
+            return
+        document = None
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or SCHEMA_KEY not in document:

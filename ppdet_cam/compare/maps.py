@@ -14,6 +14,7 @@ import numpy as np
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.explaining.projection import project
 from ppdet_cam.outputs.raw import block_means
+from ppdet_cam.places import open_regular
 from ppdet_cam.structures import GridMap, GridPlacement
 
 
@@ -60,7 +61,7 @@ def read_maps(path: Path) -> StoredMaps:
     """
     try:
         # opened here, as numpy leaves a file open that is no archive
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        with open_regular(path) as stream, np.load(stream, allow_pickle=False) as archive:
             return _in_pixels(archive) if "maps" in archive else _on_grids(archive)
     except FileNotFoundError as error:
         raise ConfigError(f"{path} is not there any more") from error

@@ -14,7 +14,7 @@ from ppdet.data.source.category import get_categories  # isort: skip
 
 from ppdet_cam.detectors.settings import Tagged
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.places import find_file
+from ppdet_cam.places import find_file, read_regular
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def read_class_list(path: Path) -> ClassList:
     """
     what = f"class names cannot be read from {path}"
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{what}: {error.strerror or error}. Check that it is a file that you may read") from error
     except UnicodeDecodeError as error:

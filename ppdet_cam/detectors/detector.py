@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +35,24 @@ from ppdet_cam.detectors.grids import Grids
 from ppdet_cam.detectors.loading import load_into
 from ppdet_cam.detectors.preprocessing import Preprocessing
 from ppdet_cam.detectors.workspace import first_line
-from ppdet_cam.errors import ImageError, PpdetCamError, WeightsError
+from ppdet_cam.errors import GeometryError, ImageError, PpdetCamError, WeightsError
 from ppdet_cam.polygons import box_around, polygon_of
 from ppdet_cam.structures import Candidates, CellStrides, Detection, Frame, ImageGeometry, Quantity
+
+
+def _checked(cell_strides: CellStrides) -> CellStrides:
+    """Returns the sizes of cells that a head says.
+
+    Raises:
+        GeometryError: one is no size.
+    """
+    for (height, width), stride_yx in cell_strides.items():
+        if not all(0 < stride < math.inf for stride in stride_yx):
+            raise GeometryError(
+                f"the config's head says that a cell of the {height} x {width} grid is {stride_yx[0]} x {stride_yx[1]} "
+                "pixels large; its anchor generator's steps or strides must be numbers above 0"
+            )
+    return cell_strides
 
 
 @dataclass(frozen=True)
@@ -137,7 +153,7 @@ class Detector:
         frame: Frame,
         layers: Mapping[str, nn.Layer],
         *,
-        wanted: Quantity = Quantity.PROBABILITIES,
+        wanted: Quantity | None = Quantity.PROBABILITIES,
         attention: Mapping[str, nn.Layer] | None = None,
     ) -> ForwardPass:
         """Runs one image and keeps what its gradients need.
@@ -145,20 +161,20 @@ class Detector:
         Args:
             frame: the image.
             layers: path -> layer to capture.
-            wanted: the quantity whose gradients will be asked for.
+            wanted: the quantity whose gradients will be asked for; None for none of them, and then without a graph.
             attention: path -> cross-attention to note.
         """
         inputs, geometry = self.reader.prepare(frame)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(paddle.enable_grad())
+            stack.enter_context(paddle.no_grad() if wanted is None else paddle.enable_grad())
             record = stack.enter_context(self.extractor.last_step())
             stack.enter_context(self.extractor.boxes_only())
-            if self.device == "cpu":
+            if self.device == "cpu" and wanted is not None:
                 stack.enter_context(windowed_gradients(self.model))
             stack.enter_context(self.extractor.whole_graph())
-            explained = self.extractor.explained_layers(wanted)
+            explained = self.extractor.explained_layers(wanted) if wanted else ()
             stack.enter_context(without_graph([la for la in self.extractor.graph_free if la not in explained]))
-            stack.enter_context(without_graph([] if wanted.is_of_box else self.extractor.box_branch))
+            stack.enter_context(without_graph([] if wanted and wanted.is_of_box else self.extractor.box_branch))
             capture = stack.enter_context(capturing(dict(layers), self._grids(inputs)))
             looks = stack.enter_context(attending(attention or {}, self._grids(inputs)))
             watch = stack.enter_context(watching(self.extractor.watched))
@@ -174,7 +190,7 @@ class Detector:
             geometry=geometry,
             capture=capture,
             watch=watch,
-            cell_strides=self.extractor.cell_strides(watch, geometry.padded_hw),
+            cell_strides=_checked(self.extractor.cell_strides(watch, geometry.padded_hw)),
             extractor=self.extractor,
             record=record,
             inputs=inputs,

@@ -53,7 +53,7 @@ class EvalConfig:
     Attributes:
         config: the ppdet config file.
         overrides: "key=value" items of `-o`.
-        gt: COCO annotations of the images.
+        gt: annotations of the images (`questions.annotations`).
         folder: where the annotations' file names start, None to look for them.
         out: the folder to write into.
         methods: to compare; empty for the usual ones.
@@ -67,6 +67,7 @@ class EvalConfig:
         samples, seed, batch: as `Question` has them.
         resume: whether to go on with the evaluation that is in `out`.
         overwrite: whether to remove it.
+        strict_images: whether an image with anything amiss fails.
     """
 
     config: Path
@@ -87,6 +88,7 @@ class EvalConfig:
     resume: bool = False
     overwrite: bool = False
     refinements: tuple[tuple[str, ...], ...] = ((),)
+    strict_images: bool = False
 
     def __post_init__(self) -> None:
         known = measurable()

@@ -9,6 +9,7 @@ from pathlib import Path
 from ppdet_cam.evaluation.files import MEASUREMENTS_FILE
 from ppdet_cam.evaluation.values import ImageMeasurement, Measured, Place, Sanity
 from ppdet_cam.outputs.manifest import decode_line
+from ppdet_cam.places import open_regular
 
 
 def measurement_record(path: str, name: str, measured: ImageMeasurement, *, seconds: float) -> dict[str, object]:
@@ -60,7 +61,7 @@ def read_records(folder: Path) -> dict[str, dict[str, object]]:
     file = folder / MEASUREMENTS_FILE
     found: dict[str, dict[str, object]] = {}
     if file.is_file():
-        with file.open("rb") as lines:
+        with open_regular(file) as lines:
             for line in lines:
                 record = decode_line(line)
                 if record is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -28,10 +29,14 @@ from ppdet_cam.outputs.files import cannot_write, check_output_folder, write_ato
 from ppdet_cam.outputs.manifest import encode_document, encode_line, failed_record
 from ppdet_cam.outputs.merging import Failure
 from ppdet_cam.outputs.resume import check_same_settings
-from ppdet_cam.questions.truth import GroundTruth, read_ground_truth
+from ppdet_cam.places import read_regular
+from ppdet_cam.questions.annotations import read_ground_truth
+from ppdet_cam.questions.truth import GroundTruth
 from ppdet_cam.running.many import Bar, NoBar
 from ppdet_cam.running.session import run_document
 from ppdet_cam.running.stopping import stopping_on_signals
+
+log = logging.getLogger(__name__)
 
 _KIND = "evaluation"
 
@@ -80,7 +85,7 @@ def evaluate(config: EvalConfig, bar: Bar | None = None) -> Outcome:
     detector.load_weights(weights_of(settings, None))
     document = {
         "kind": _KIND,
-        **run_document(detector, settings, config.config, flags=config.flags(), images=images, gt=config.gt),
+        **run_document(detector, settings, config.config, flags=config.flags(), images=images, truth=truth),
     }
     try:
         if earlier is not None:
@@ -134,8 +139,13 @@ class _Evaluation:
         for image in images:
             started = time.perf_counter()
             try:
-                frame = read_image(image.path)
-                measured = measured_image(self._detector, frame, self._truth.boxes[str(image.annotated)], self._plan)
+                frame, name = read_image(image.path, strict=self._config.strict_images), str(image.annotated)
+                for note in (*frame.notes, self._truth.size_note(name, frame.original_hw)):
+                    if note:
+                        log.warning("%s: %s", image.path, note)
+                measured = measured_image(
+                    self._detector, frame, self._truth.objects(name, frame.original_hw), self._plan
+                )
                 yield measurement_record(image.path, image.name, measured, seconds=time.perf_counter() - started)
             except LayerError:  # no other image has such a layer either
                 raise
@@ -198,7 +208,7 @@ def _earlier_document(config: EvalConfig) -> dict[str, object] | None:
 
 def _document(path: Path) -> dict[str, object] | None:
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_regular(path))
     except (OSError, ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) and document.get("kind") == _KIND else None

@@ -112,6 +112,13 @@ def placement_of(
     return _placement(feature, geometry, _stride_yx(feature, geometry, cell_strides or {}))
 
 
+def stride_of(
+    feature: FeatureMap, geometry: ImageGeometry, *, cell_strides: CellStrides | None = None
+) -> tuple[float, float]:
+    """Returns the network input pixels per cell along y and x."""
+    return _stride_yx(feature, geometry, cell_strides or {})
+
+
 def combined(maps: Sequence[OnImage]) -> OnImage:
     """Returns one map of the maps of a target's parts: each divided by its own maximum, then the highest at each pixel.
 

@@ -14,14 +14,19 @@ import PIL.Image
 from ppdet_cam.detectors.building import build_detector, detector_of_model, weights_of
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.families.base import KeptRow
-from ppdet_cam.explaining.chain import asked_of, explanations, forward_of, maps_of
+from ppdet_cam.errors import ConfigError
+from ppdet_cam.explaining.activations import check_layers, forward_for_views, layer_views
+from ppdet_cam.explaining.chain import Asked, asked_of, explanations, forward_of, maps_of
 from ppdet_cam.explaining.perturbation import Progress, silent
+from ppdet_cam.explaining.results import ImageResult, pictured
+from ppdet_cam.explaining.slices import explained_slices, looked_at
 from ppdet_cam.explaining.subjects import subjects_of
 from ppdet_cam.images.reading import frame_of
 from ppdet_cam.questions.choices import Choices, asked
 from ppdet_cam.questions.question import Question
+from ppdet_cam.questions.slicing import Slicing
 from ppdet_cam.questions.truth import TrueBox
-from ppdet_cam.structures import Detection, Explanation, Frame, ImageResult
+from ppdet_cam.structures import Detection, Explanation, Frame, LayerView
 
 if TYPE_CHECKING:
     from paddle import nn  # noqa: TID251  (a type in the public API)
@@ -36,11 +41,13 @@ class ExplanationStream:
         frame: the image.
         detections: every row that the detector gave.
         explanations: yields one per chosen detection, in the detector's order, then one per box asked about.
+        views: of the layers, when the question is about them and not about boxes.
     """
 
     frame: Frame
     detections: tuple[Detection, ...]
     explanations: Iterator[Explanation]
+    views: tuple[LayerView, ...] = ()
 
 
 class Explainer:
@@ -141,7 +148,10 @@ class Explainer:
         Raises:
             LayerError, UnknownNameError, ConfigError: it fits no image of this detector.
         """
-        asked_of(self.detector, question)
+        if question.is_of_layers:
+            check_layers(self.detector, question)
+        else:
+            asked_of(self.detector, question)
 
     def __call__(
         self,
@@ -150,7 +160,7 @@ class Explainer:
         true_boxes: Sequence[TrueBox] = (),
         **choices: Unpack[Choices],
     ) -> ImageResult:
-        """Returns all explanations of one image.
+        """Returns all explanations of one image, which show themselves in a notebook (`explaining.results`).
 
         Args:
             image: a file, or a uint8 array [H, W, 3] in RGB (or grayscale [H, W], RGBA [H, W, 4]), a PIL
@@ -167,9 +177,9 @@ class Explainer:
         started = time.perf_counter()
         stream = self.stream(image, question=question, true_boxes=true_boxes)
         detected = time.perf_counter()
-        found = tuple(stream.explanations)
+        found = tuple(pictured(explanation, stream.frame) for explanation in stream.explanations)
         seconds = {"detect": detected - started, "explain": time.perf_counter() - detected}
-        return ImageResult(stream.frame, stream.detections, found, seconds)
+        return ImageResult(stream.frame, stream.detections, found, seconds, stream.views)
 
     def stream(
         self,
@@ -187,8 +197,14 @@ class Explainer:
             true_boxes: as for a call.
             keep_levels: whether each explanation is to hold the maps of its levels as well.
         """
-        asked_question = asked_of(self.detector, question or self.question)
-        frame = frame_of(image)
+        frame, chosen = frame_of(image), question or self.question
+        if chosen.is_of_layers:
+            check_layers(self.detector, chosen)
+            forward = forward_for_views(self.detector, frame, chosen)
+            return ExplanationStream(frame, forward.detections, iter(()), layer_views(forward, chosen))
+        asked_question = asked_of(self.detector, chosen)
+        if chosen.slicing is not None:
+            return self._sliced(frame, asked_question, chosen.slicing, true_boxes, keep_levels=keep_levels)
         forward = forward_of(self.detector, frame, asked_question)
         found = explanations(
             self.detector,
@@ -200,6 +216,15 @@ class Explainer:
             progress=self.progress,
         )
         return ExplanationStream(frame, forward.detections, found)
+
+    def _sliced(
+        self, frame: Frame, question: Asked, slicing: Slicing, true_boxes: Sequence[TrueBox], *, keep_levels: bool
+    ) -> ExplanationStream:
+        if true_boxes:
+            raise ConfigError("missed objects are asked about in one forward pass, and slicing makes one per slice")
+        image = looked_at(self.detector, frame, slicing)
+        found = explained_slices(self.detector, image, question, keep_levels=keep_levels, progress=self.progress)
+        return ExplanationStream(frame, image.detections, found)
 
     def maps_at(self, frame: Frame, places: Sequence[KeptRow], *, question: Question) -> Iterator[np.ndarray]:
         """Yields the map at each of some places in the head, whatever the detector makes of them now.

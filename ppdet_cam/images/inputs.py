@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections import Counter
@@ -49,14 +50,26 @@ class Inputs:
         folder: a folder with images; with `list_file`, or with ground truth, where their relative paths start.
         recursive: whether the images in the folder's folders are taken as well.
         list_file: a text file with the path of an image per line.
+        video: a video, whose frames are looked at.
+        frame_interval: N for every N-th frame of the video.
     """
 
     images: tuple[Path, ...] = ()
     folder: Path | None = None
     recursive: bool = False
     list_file: Path | None = None
+    video: Path | None = None
+    frame_interval: int = 1
 
     def __post_init__(self) -> None:
+        others = [("--infer_img", self.images), ("--infer_dir", self.folder), ("--infer_list", self.list_file)]
+        if self.video is not None and any(given for _, given in others):
+            other = next(flag for flag, given in others if given)
+            raise ConfigError(f"--video_file and {other} exclude each other; give one of them")
+        if self.frame_interval < 1:
+            raise ConfigError(f"--frame_interval must be at least 1, not {self.frame_interval}")
+        if self.frame_interval > 1 and self.video is None:
+            raise ConfigError("--frame_interval is of the frames of a --video_file; give one, or leave it out")
         if self.images and (self.folder or self.list_file):
             other = "--infer_dir" if self.folder else "--infer_list"
             raise ConfigError(f"--infer_img and {other} exclude each other; give one of them")
@@ -70,8 +83,8 @@ class Inputs:
 
     @property
     def is_empty(self) -> bool:
-        """Whether neither images, nor a list, nor a folder were given."""
-        return not self.images and self.folder is None and self.list_file is None
+        """Whether neither images, nor a list, nor a folder, nor a video were given."""
+        return not self.images and self.folder is None and self.list_file is None and self.video is None
 
 
 def list_images(inputs: Inputs, *, cam_out: Path) -> list[ImageFile]:
@@ -109,22 +122,39 @@ def annotated_images(truth: GroundTruth, folder: Path | None = None) -> list[Ima
     """
     names = list(truth.boxes)
     if not names:
-        raise ConfigError(f"--gt {truth.path} has no images; give a file whose 'images' lists some")
-    root = _root_of(names, truth.path) if folder is None else folder
-    if folder is not None and not any(map(os.path.exists, _some_of(names, folder))):
+        raise ConfigError(f"--gt {truth.path} has no images; give annotations of some")
+    root = _root_of(truth) if folder is None else folder
+    if folder is not None and not _holds_some(folder, truth):
         raise ConfigError(
             f"--infer_dir {folder} holds none of the images of --gt {truth.path}, such as {names[0]!r}; give the "
-            "folder where their file_name starts"
+            "folder where their names start"
         )
-    return _named([os.path.join(root, name) for name in names], names, annotated=names)
+    found = [(file, name) for name in names for file in _files_of(root, name, truth)]
+    return _named(
+        [os.path.join(root, file) for file, _ in found],
+        [file for file, _ in found],
+        annotated=[name for _, name in found],
+    )
 
 
-def _root_of(names: Sequence[str], truth: Path) -> Path:
+def _files_of(root: Path, name: str, truth: GroundTruth) -> list[str]:
+    """Returns the paths below a folder of the files of an annotated image: one, though it may not be there."""
+    if not truth.by_stem:
+        return [name]
+    suffixes = [*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)]
+    there = {_identity(root / f"{name}{suffix}"): f"{name}{suffix}" for suffix in reversed(suffixes)}
+    there.pop(None, None)  # some disks do not tell upper from lower case, so a file may be there by two names
+    return list(there.values()) or [f"{name}.jpg"]
+
+
+def _root_of(truth: GroundTruth) -> Path:
     """Returns the folder that holds the annotated images: the first kind of place where some of them are."""
-    own, above = truth.parent, truth.parent / os.pardir
+    names = list(truth.boxes)
+    own = truth.path if os.path.isdir(truth.path) else truth.path.parent
+    above = own / os.pardir
     beside = [above, *(folder for folder in _folders_in(above) if not _is_same(folder, own))]
-    for places in ([own], _folders_in(own), beside):
-        holding = [folder for folder in places if any(map(os.path.exists, _some_of(names, folder)))]
+    for places in ([own], _folders_in(own), beside, _images_for_labels(own)):
+        holding = [folder for folder in places if _holds_some(folder, truth)]
         if len(holding) == 1:
             return holding[0]
         if holding:
@@ -132,11 +162,21 @@ def _root_of(names: Sequence[str], truth: Path) -> Path:
             break
     else:
         where = f"neither {own} nor a folder beside it"
-    raise ConfigError(f"--gt {truth}: its images, such as {names[0]!r}, are in {where}. Say where: --infer_dir <dir>")
+    raise ConfigError(
+        f"--gt {truth.path}: its images, such as {names[0]!r}, are in {where}. Say where: --infer_dir <dir>"
+    )
 
 
-def _some_of(names: Sequence[str], folder: Path) -> Iterator[str]:
-    return (os.path.join(folder, name) for name in names[:_LOOKED_FOR])
+def _holds_some(folder: Path, truth: GroundTruth) -> bool:
+    some = itertools.islice(truth.boxes, _LOOKED_FOR)
+    return any(os.path.exists(folder / file) for name in some for file in _files_of(folder, name, truth))
+
+
+def _images_for_labels(own: Path) -> list[Path]:
+    """Returns where YOLO's tools look for the images of labels: `images/train` for `labels/train`."""
+    parts = Path(os.path.abspath(own)).parts
+    places = [place for place, part in enumerate(parts) if part == "labels"]
+    return [Path(*parts[: places[-1]], "images", *parts[places[-1] + 1 :])] if places else []
 
 
 def _folders_in(folder: Path) -> list[Path]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
+import re
 import stat
 import warnings
 from collections.abc import Iterator
@@ -19,6 +21,8 @@ from ppdet_cam.places import PROJECT_ROOT, demo_photographs, find_file
 from ppdet_cam.registry import closest
 from ppdet_cam.structures import Frame
 
+log = logging.getLogger(__name__)
+
 BLANK_HW = (480, 640)
 READABLE_FORMATS = "JPEG, PNG, BMP, WebP, TIFF, JPEG 2000 and PNM"
 
@@ -28,7 +32,13 @@ MAX_PIXELS = 178_956_970
 MAX_FILE_BYTES = 2**31 - 1
 
 _JPEG_FORMATS = ("JPEG", "MPO")
-_JPEG_END = b"\xff\xd9"
+_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
+_NO_END = "the end marker is missing"
+
+# What is put behind a file that ends too early: a decoder that still needs data makes different pixels of each.
+_FILLINGS = (b"\x55" * 256, b"\xaa" * 256)
+
+_ADDRESS = re.compile("([A-Za-z][A-Za-z0-9+.-]+):/+(.*)")  # a single letter is a drive
 
 PADDLEDETECTION_PHOTOGRAPHS = frozenset(
     {
@@ -49,16 +59,21 @@ PADDLEDETECTION_PHOTOGRAPHS = frozenset(
 )
 
 
-def read_image(path: Path | str, root: Path = PROJECT_ROOT) -> Frame:
+def read_image(path: Path | str, root: Path = PROJECT_ROOT, *, strict: bool = False) -> Frame:
     """Returns the photograph in a file, decoded as ppdet's `Decode` decodes it.
 
     That is `cv2.imdecode(bytes, 1)`, then BGR to RGB: EXIF orientation is applied, and grayscale, palette, alpha,
     16-bit and CMYK become 8-bit RGB. `Decode` itself lets broken files pass (a truncated JPEG is filled up with
     gray, other files fail later with an AttributeError); here they are an `ImageError`.
 
+    A file that is not as it should be, but has the data of every pixel, is read, and the frame notes what is amiss. Of
+    a JPEG without its end marker OpenCV 4 leaves the last rows to chance, and OpenCV 5 reads nothing; it is read as if
+    the marker were there.
+
     Args:
         path: the file; looked up in the project's folder when it is not below the current one.
         root: the folder that holds the package.
+        strict: whether a file with anything amiss is refused.
 
     Returns:
         The frame, with the path where the file was found.
@@ -68,8 +83,19 @@ def read_image(path: Path | str, root: Path = PROJECT_ROOT) -> Frame:
     """
     found = find_file(path, root)
     encoded = _read_bytes(found, root)
-    format_name = _check_whole(encoded, found)
-    return Frame(_decode(encoded, found, format_name), found)
+    format_name, complaint = _examined(encoded, found)
+    end = _JPEG_END if format_name in _JPEG_FORMATS and _lacks_its_end(encoded) else b""
+    data = encoded.rstrip(_JPEG_END[:1]) if end else encoded  # without half of a marker
+    is_whole = not (complaint or end) or _has_all_data(data, end)
+    if end and (is_whole or not complaint):
+        complaint = _NO_END
+    bgr, reason = _imdecode(data + end)
+    if complaint and (strict or bgr is None or not is_whole):
+        raise ImageError(_damaged_message(found, f"{format_name or 'header'}: {complaint}"))
+    if bgr is None:
+        raise ImageError(_unknown_message(found, format_name, reason))
+    notes = (f"the file is damaged ({format_name}: {complaint}), but has all its pixels",) if complaint else ()
+    return Frame(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)), found, notes)
 
 
 def frame_of(image: object) -> Frame:
@@ -81,7 +107,10 @@ def frame_of(image: object) -> Frame:
     if isinstance(image, Frame):
         return image
     if isinstance(image, (str, os.PathLike)):
-        return read_image(Path(image))
+        frame = read_image(Path(image))
+        for note in frame.notes:
+            log.warning("%s: %s", frame.path, note)
+        return frame
     if isinstance(image, Image.Image):
         return frame_from_array(np.asarray(ImageOps.exif_transpose(image).convert("RGB")))
     if image is None:
@@ -168,6 +197,12 @@ def _unreadable_message(path: Path, error: OSError | ValueError) -> str:
 
 
 def _missing_message(path: Path, root: Path) -> str:
+    address = _ADDRESS.fullmatch(str(path))
+    if address:  # a path keeps one of the slashes
+        return (
+            f"{address[1]}://{address[2]} is an address, and images are read from files; fetch it first, as with "
+            "wget or curl -O, and give the file"
+        )
     photographs = [f"demo/{name}" for name in demo_photographs(root)]
     ours = f"this project's demo/ holds {', '.join(photographs) or 'no photographs'}"
     if path.name in PADDLEDETECTION_PHOTOGRAPHS:
@@ -184,11 +219,11 @@ def _missing_message(path: Path, root: Path) -> str:
     return f"no image file {str(path)!r}; relative paths start at the current folder, then at {root}; check the name"
 
 
-def _check_whole(encoded: bytes, path: Path) -> str | None:
-    """Returns Pillow's name of the format, None when Pillow does not know it.
+def _examined(encoded: bytes, path: Path) -> tuple[str | None, str | None]:
+    """Returns Pillow's name of the format, None when it does not know it, and what it finds amiss, None for nothing.
 
     Raises:
-        ImageError: the image has too many pixels, or its data ends early or cannot be decoded.
+        ImageError: the image has too many pixels.
     """
     format_name: str | None = None
     try:
@@ -200,14 +235,34 @@ def _check_whole(encoded: bytes, path: Path) -> str | None:
             image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
             image.load()
     except UnidentifiedImageError:
-        return None
+        return None, None
     except Image.DecompressionBombError as error:
         raise ImageError(
             f"image file {str(path)!r} has too many pixels: {error}; allowed are {MAX_PIXELS}; make it smaller first"
         ) from error
     except Exception as error:  # Pillow's readers raise nearly anything on broken data
-        raise ImageError(_damaged_message(path, f"{format_name or 'header'}: {error}")) from error
-    return format_name
+        return format_name, str(error) or type(error).__name__
+    return format_name, None
+
+
+def _lacks_its_end(encoded: bytes) -> bool:
+    """Returns whether a JPEG's last scan, in whose data no marker can occur, is followed by no end marker."""
+    return _JPEG_END not in encoded[encoded.rfind(_JPEG_SCAN) :]
+
+
+def _has_all_data(encoded: bytes, end: bytes) -> bool:
+    """Returns whether a file decodes to the same pixels whatever follows it, so that none of them lacks its data."""
+    decode = _pillow_pixels if end else lambda encoded: _imdecode(encoded)[0]  # OpenCV's libjpeg prints what it skips
+    one, other = (decode(encoded + filling + end) for filling in _FILLINGS)
+    return one is not None and other is not None and np.array_equal(one, other)
+
+
+def _pillow_pixels(encoded: bytes) -> np.ndarray | None:
+    try:
+        with _strict_pillow(), Image.open(io.BytesIO(encoded)) as image:
+            return np.asarray(image)
+    except Exception:  # as above
+        return None
 
 
 @contextlib.contextmanager
@@ -227,25 +282,12 @@ def _strict_pillow() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
-def _decode(encoded: bytes, path: Path, format_name: str | None) -> np.ndarray:
-    """Returns uint8 [H, W, 3], RGB.
-
-    Raises:
-        ImageError: OpenCV cannot decode it, or not to the last row.
-    """
-    bgr, reason = _imdecode(encoded)
-    if bgr is None:
-        what = f"is a {format_name} image that OpenCV cannot decode" if format_name else "is not an image"
-        raise ImageError(
-            f"file {str(path)!r} {what}{reason}; readable formats are {READABLE_FORMATS}; "
-            f"convert it to one of these, or copy it again if it is damaged"
-        )
-    # Without its end marker OpenCV leaves a JPEG's last rows undecoded, where Pillow sees nothing amiss.
-    if format_name in _JPEG_FORMATS and not encoded.endswith(_JPEG_END):
-        ended, _ = _imdecode(encoded + _JPEG_END)
-        if ended is None or not np.array_equal(bgr, ended):
-            raise ImageError(_damaged_message(path, f"{format_name}: the end marker is missing"))
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+def _unknown_message(path: Path, format_name: str | None, reason: str) -> str:
+    what = f"is a {format_name} image that OpenCV cannot decode" if format_name else "is not an image"
+    return (
+        f"file {str(path)!r} {what}{reason}; readable formats are {READABLE_FORMATS}; "
+        f"convert it to one of these, or copy it again if it is damaged"
+    )
 
 
 def _imdecode(encoded: bytes) -> tuple[np.ndarray | None, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ppdet_cam.methods.activation import eigencam
 from ppdet_cam.methods.attention import attention, attention_gradient
 from ppdet_cam.methods.base import Levels, Method, Needs, method, methods
+from ppdet_cam.methods.channels import strongest_channels
 from ppdet_cam.methods.gradient import eigengradcam, gradcam, gradcampp, hirescam, layercam, odam, xgradcam
 from ppdet_cam.methods.occlusion import Window, fill_of, margin, occluded, occlusion, shifted, windows_over
 from ppdet_cam.methods.perturbation import (
@@ -49,6 +50,7 @@ __all__ = [
     "random_masks",
     "scorecam",
     "shifted",
+    "strongest_channels",
     "windows_over",
     "xgradcam",
 ]

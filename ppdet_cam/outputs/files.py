@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ppdet_cam.errors import OutputError
 from ppdet_cam.outputs.locks import is_taken, take
+from ppdet_cam.places import open_regular
 
 # what a whole file of each kind ends with
 _ENDINGS = {".jpg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
@@ -127,7 +128,7 @@ def is_whole(path: Path) -> bool:
     suffix = path.suffix
     length = _ZIP_END_LENGTH if suffix == ".npz" else len(_ENDINGS.get(suffix, b""))
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, size - length))
             end = stream.read()

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from ppdet_cam.places import open_regular
 from ppdet_cam.polygons import PolygonXy
 from ppdet_cam.questions.truth import Match, TrueBox
-from ppdet_cam.structures import Detection, Explanation, MapStatus
+from ppdet_cam.structures import Detection, Explanation, LayerView, MapStatus
 
 SCHEMA_VERSION = 2
 IMAGES_FILE = "images.jsonl"
@@ -24,7 +25,7 @@ IMAGE_FILES: Mapping[str, str] = MappingProxyType({"raw": "maps.npz", "summary":
 
 _OWN_FILE = re.compile(
     "(?:{numbers})(?:{suffixes})|{whole}".format(
-        numbers="[0-9]+|box_[0-9]+|gt_-?[0-9]+",
+        numbers="[0-9]+|box_[0-9]+|gt_-?[0-9]+|layer_[0-9]+",
         suffixes="|".join(map(re.escape, BOX_FILES.values())),
         whole="|".join(map(re.escape, IMAGE_FILES.values())),
     )
@@ -37,6 +38,7 @@ def box_record(
     *,
     energy_in_box: float | None = None,
     truth: Mapping[str, object] | None = None,
+    drawn_as: str | None = None,
 ) -> dict[str, object]:
     """Returns one box's entry of `images.jsonl`.
 
@@ -45,6 +47,7 @@ def box_record(
         files: kind -> path of its file below the output folder.
         energy_in_box: the share of its map that lies in it, None when there is no map.
         truth: from `box_truth`, for a detection of an annotated image.
+        drawn_as: what its pictures call the class, None where that is not noted.
     """
     detection = explanation.detection
     record: dict[str, object] = {
@@ -75,6 +78,8 @@ def box_record(
         record["polygon_xy"] = _points(detection.polygon_xy)
     if detection.score_before_nms is not None:
         record["score_before_nms"] = detection.score_before_nms
+    if drawn_as is not None and drawn_as != detection.class_name:
+        record["drawn_as"] = drawn_as
     if explanation.status is not MapStatus.OK:
         record["reason"] = explanation.status.value
     if explanation.box_xyxy_roi is not None:
@@ -100,6 +105,24 @@ def _points(polygon_xy: PolygonXy) -> list[list[float]]:
     return [list(corner) for corner in polygon_xy]
 
 
+def view_record(view: LayerView, files: Mapping[str, str]) -> dict[str, object]:
+    """Returns one layer's level's entry of `images.jsonl`.
+
+    Args:
+        view: what it shows.
+        files: kind -> path of its file below the output folder.
+    """
+    return {
+        "layer": view.layer,
+        "level": view.level,
+        "grid_hw": list(view.grid_hw),
+        "stride_yx": list(view.stride_yx),
+        "channels": view.channel_count,
+        "strongest": [channel for channel, _ in view.strongest],
+        "files": dict(files),
+    }
+
+
 def image_record(
     path: str | None,
     name: str,
@@ -110,6 +133,8 @@ def image_record(
     seconds: Mapping[str, float],
     files: Mapping[str, str] | None = None,
     truth: Mapping[str, object] | None = None,
+    warnings: Sequence[str] = (),
+    views: Sequence[Mapping[str, object]] = (),
 ) -> dict[str, object]:
     """Returns one image's line of `images.jsonl`.
 
@@ -122,6 +147,8 @@ def image_record(
         seconds: wall time by step.
         files: kind -> path below the output folder, of what is written once per image.
         truth: from `image_truth`, for an annotated image.
+        warnings: what is amiss with it, though it could be explained.
+        views: from `view_record`.
     """
     height, width = original_hw
     record: dict[str, object] = {
@@ -138,6 +165,10 @@ def image_record(
         record["files"] = dict(files)
     if truth is not None:
         record["truth"] = dict(truth)
+    if warnings:
+        record["warnings"] = list(warnings)
+    if views:
+        record["views"] = list(views)
     return record
 
 
@@ -211,8 +242,8 @@ def files_of(record: Mapping[str, object]) -> list[str]:
 
 
 def _listed(record: Mapping[str, object]) -> Iterator[object]:
-    boxes = record.get("boxes")
-    for owner in (record, *(boxes if isinstance(boxes, list) else [])):
+    owners = [owner for key in ("boxes", "views") if isinstance(found := record.get(key), list) for owner in found]
+    for owner in (record, *owners):
         if isinstance(owner, dict):
             files = owner.get("files")
             yield from files.values() if isinstance(files, dict) else ()
@@ -227,7 +258,7 @@ def _is_own(file: str) -> bool:
 def listed_files(folder: Path) -> set[str]:
     """Returns the files that an earlier run's `images.jsonl` in this folder lists; empty when there is none."""
     try:
-        with (folder / IMAGES_FILE).open("rb") as lines:
+        with open_regular(folder / IMAGES_FILE) as lines:
             return {file for line in lines for file in files_of(decode_line(line) or {})}
     except OSError:
         return set()

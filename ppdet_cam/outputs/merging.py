@@ -21,11 +21,11 @@ _OFFSET_BITS = 48
 
 @dataclass(frozen=True)
 class Failure:
-    """An image that could not be explained.
+    """An image that could not be explained, or something is amiss with.
 
     Attributes:
         path: as it was given.
-        reason: why.
+        reason: why, or what.
     """
 
     path: str
@@ -37,11 +37,13 @@ class Tally:
 
     Attributes:
         failures: the first of them.
+        warnings: the first of the images that something is amiss with.
     """
 
     def __init__(self) -> None:
         self.failures: list[Failure] = []
-        self.images = self.failed = self.detections = self.explained = self.blank = self.files = 0
+        self.warnings: list[Failure] = []
+        self.images = self.failed = self.warned = self.detections = self.explained = self.blank = self.views = 0
         self.highest_score: float | None = None
 
     def add(self, record: dict[str, object]) -> None:
@@ -52,9 +54,14 @@ class Tally:
             if len(self.failures) < MAX_FAILURES:
                 self.failures.append(Failure(str(record.get("path")), str(record.get("reason"))))
             return
+        warnings: list[str] = record.get("warnings", [])  # type: ignore[assignment]
+        self.warned += bool(warnings)
+        if warnings and len(self.warnings) < MAX_FAILURES:
+            self.warnings.append(Failure(str(record.get("path")), "; ".join(map(str, warnings))))
         boxes: list[dict[str, object]] = record["boxes"]  # type: ignore[assignment]
         self.detections += int(record["detections"])  # type: ignore[call-overload]
         self.explained += len(boxes)
+        self.views += len(record.get("views", ()))  # type: ignore[arg-type]
         self.blank += sum(box["status"] != "ok" for box in boxes)
         score: float | None = record["highest_score"]  # type: ignore[assignment]
         if score is not None:
@@ -69,9 +76,11 @@ class Tally:
         return {
             "images": self.images,
             "failed": self.failed,
+            "warned": self.warned,
             "detections": self.detections,
             "explained": self.explained,
             "blank": self.blank,
+            "views": self.views,
             "highest_score": self.highest_score,
             "seconds": round(seconds, 3),
         }

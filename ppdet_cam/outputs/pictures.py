@@ -12,8 +12,17 @@ from ppdet_cam.errors import ConfigError
 from ppdet_cam.outputs.manifest import BOX_FILES, IMAGE_FILES
 from ppdet_cam.outputs.raw import RAW_DTYPES, RAW_FRAMES
 from ppdet_cam.registry import closest
-from ppdet_cam.render import RenderStyle, draw_crop, draw_explanation, draw_heatmap, draw_panel, encode_jpeg, encode_png
-from ppdet_cam.structures import Explanation
+from ppdet_cam.render import (
+    RenderStyle,
+    draw_crop,
+    draw_explanation,
+    draw_heatmap,
+    draw_panel,
+    draw_view,
+    encode_jpeg,
+    encode_png,
+)
+from ppdet_cam.structures import Explanation, LayerView
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {
@@ -28,6 +37,8 @@ KINDS: Mapping[str, str] = MappingProxyType(
 )
 DEFAULT_KINDS = ("overlay",)
 REPORT_KINDS = ("heatmap", "photo")
+VIDEO_KINDS = ("summary",)  # a video is made of them
+LAYER_KINDS = ("panel",)  # of a layer's level, where no box is explained
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,17 @@ def encode_box(
         highest: the raw value of the hottest colour, None for the map's own maximum.
     """
     return _ENCODERS[kind](photo, explanation, style, highest)
+
+
+def encode_view(photo: np.ndarray, view: LayerView, *, style: RenderStyle) -> bytes:
+    """Returns the panel of a layer's level.
+
+    Args:
+        photo: uint8 [H, W, 3], RGB.
+        view: what the level shows.
+        style: how it is coloured.
+    """
+    return encode_jpeg(draw_view(photo, view, style=style))
 
 
 def _overlay(photo: np.ndarray, explanation: Explanation, style: RenderStyle, highest: float | None) -> bytes:

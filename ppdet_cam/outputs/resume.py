@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -15,9 +16,11 @@ from ppdet_cam.errors import OutputError
 from ppdet_cam.outputs.files import is_whole
 from ppdet_cam.outputs.manifest import IMAGES_FILE, RUN_FILE, decode_line, files_of
 from ppdet_cam.outputs.sharding import Rank
+from ppdet_cam.places import open_regular, read_regular
 
 PARTIAL_FILE = "run.partial.json"
 REPORT_FILE = "report.html"
+VIDEO_FILE = "video.mp4"
 
 _PART_FILE = re.compile(r"images(\.[0-9]+)?\.jsonl")
 # they change neither what is written nor where; `opt` is in the settings
@@ -81,7 +84,7 @@ def read_lines(cam_out: Path) -> Iterator[Line]:
     for part in part_files(cam_out):
         offset = 0
         try:
-            with part.open("rb") as lines:
+            with open_regular(part) as lines:
                 for line in lines:
                     record = decode_line(line)
                     if record is not None:
@@ -109,8 +112,10 @@ def find_earlier_run(cam_out: Path) -> EarlierRun | None:
 
 def _document(path: Path) -> dict[str, object] | None:
     try:
-        text = path.read_bytes()
-    except OSError:
+        text = read_regular(path)
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # a device or pipe
+            raise _foreign(path) from error
         return None  # not there; anything else comes up again, with its cause, when it is to be replaced
     try:
         record = json.loads(text)
@@ -123,7 +128,7 @@ def _document(path: Path) -> dict[str, object] | None:
 
 def _check_part(path: Path) -> None:
     try:
-        with path.open("rb") as lines:
+        with open_regular(path) as lines:
             first = lines.readline()
     except OSError:
         return
@@ -173,8 +178,9 @@ def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list
         found.append(f"the images were {one.get('images')}, are {other.get('images')}")
     elif one.get("images_sha256") != other.get("images_sha256"):
         found.append("the images have other names")
-    if one.get("gt_sha256") != other.get("gt_sha256"):
-        found.append("the content of --gt is another one")
+    for key, flag in (("gt_sha256", "--gt"), ("video_sha256", "--video_file")):
+        if one.get(key) != other.get(key):
+            found.append(f"the content of {flag} is another one")
     return found
 
 
@@ -216,8 +222,10 @@ def remove_run(cam_out: Path) -> None:
         OSError: a file cannot be removed.
     """
     earlier = find_earlier_run(cam_out)
-    if earlier and _mapping(earlier.document.get("flags")).get("report"):
-        (cam_out / REPORT_FILE).unlink(missing_ok=True)
+    flags = _mapping(earlier.document.get("flags")) if earlier else {}
+    for flag, file in (("report", REPORT_FILE), ("video_file", VIDEO_FILE)):
+        if flags.get(flag):
+            (cam_out / file).unlink(missing_ok=True)
     (cam_out / RUN_FILE).unlink(missing_ok=True)
     for line in read_lines(cam_out):
         remove_files(cam_out, files_of(line.record))

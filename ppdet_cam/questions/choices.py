@@ -9,6 +9,7 @@ from typing import TypedDict, Union
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.questions.boxes import AskedBox, asked_box
 from ppdet_cam.questions.question import DEFAULT_LAYER, Question
+from ppdet_cam.questions.slicing import Slicing
 from ppdet_cam.registry import closest
 
 # Boxes to ask about from Python: (left, top, right, bottom), or x and y of a polygon's four corners; a class name or id
@@ -21,7 +22,7 @@ class Choices(TypedDict, total=False):
 
     Attributes:
         layers: dotted path, or several, of the layers to look at together; "@LEVEL" behind one picks a level.
-        method: name of the CAM method.
+        method: name of the CAM method, or "activations" for what the layers show whatever the boxes.
         target: name of the number that is explained: "class", "logit", "box:left", "contrast:dog", ...
         draw_threshold: boxes with a lower score are not explained.
         top_k: only so many boxes with the highest scores.
@@ -34,6 +35,8 @@ class Choices(TypedDict, total=False):
         batch: how many altered images or features run at once.
         refine_by: finer layers, whose maps the map is multiplied with: "auto" for those of the backbone at strides 2
             and 4, or dotted paths.
+        slicing: how the image is looked at slice by slice (`questions.slicing.Slicing`), None for as a whole.
+        channels: with the method "activations", how many of the strongest channels.
     """
 
     layers: str | Sequence[str]
@@ -48,6 +51,8 @@ class Choices(TypedDict, total=False):
     seed: int
     batch: int
     refine_by: str | Sequence[str]
+    channels: int
+    slicing: Slicing | None
 
 
 OF_SELECTION = ("draw_threshold", "top_k", "classes", "box_index")

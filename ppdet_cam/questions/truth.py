@@ -1,17 +1,15 @@
-"""Ground truth in COCO's JSON form: which objects an image has, and which of them were found. numpy only."""
+"""Ground truth: which objects an image has, and which of them were found. numpy only."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.polygons import BoxXyxy, PolygonXy, is_convex, polygon_of
+from ppdet_cam.polygons import BoxXyxy, PolygonXy
 from ppdet_cam.questions.boxes import AskedBox
 from ppdet_cam.questions.overlaps import MATCH_IOU, overlaps
 from ppdet_cam.registry import closest
@@ -23,7 +21,7 @@ class TrueBox:
     """One annotated object.
 
     Attributes:
-        annotation_id: COCO's.
+        annotation_id: COCO's; for a file per image, the object's place in it: its number, or its line, from 1.
         class_name: its category's name.
         box_xyxy: original pixels.
         evidence_xyxy: the place that alone makes it its class, where the annotation says so (`evidence`, as `bbox`).
@@ -52,73 +50,81 @@ class GroundTruth:
     """The annotations of a data set.
 
     Attributes:
-        path: the file.
-        boxes: file name as annotated -> its objects; crowds are left out.
+        path: the file or folder.
+        boxes: name of an image as annotated -> its objects; crowds and difficult objects are left out.
+        sizes: name -> height and width as annotated, of the images whose annotation says them.
+        files: that were read.
+        by_stem: whether the names are paths without suffix: an annotation file per image, which is called like it.
+        is_relative: whether boxes and polygons are in parts of the image's width and height, 0 to 1, not in pixels.
     """
 
     path: Path
     boxes: Mapping[str, tuple[TrueBox, ...]]
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    by_stem: bool = False
+    is_relative: bool = False
 
-    def of(self, image: Path) -> tuple[TrueBox, ...]:
-        """Returns the objects of an image, found by its path's end, which may be the name alone.
+    def name_of(self, image: Path, names: Sequence[str] | None = None) -> str:
+        """Returns an image's name as annotated, found by its path's end, which may be the name alone.
+
+        Args:
+            image: its path.
+            names: those that come into question; None for all.
 
         Raises:
-            ConfigError: the file has no such image, or several.
+            ConfigError: there is no such image, or several.
         """
-        parts = image.resolve().parts
-        fitting = [name for name in self.boxes if parts[-len(PurePosixPath(name).parts) :] == PurePosixPath(name).parts]
+        known = list(self.boxes) if names is None else names
+        whole, own = image.resolve(), image
+        if self.by_stem:
+            whole, own = whole.with_suffix(""), own.with_suffix("")
+        parts = whole.parts
+        fitting = [name for name in known if parts[-len(PurePosixPath(name).parts) :] == PurePosixPath(name).parts]
         if not fitting:
-            fitting = [name for name in self.boxes if PurePosixPath(name).name == image.name]
+            fitting = [name for name in known if PurePosixPath(name).name == own.name]
         if len(fitting) != 1:
             how_many = f"{len(fitting)} images named like" if fitting else "no image"
-            hint = "" if fitting else closest(image.name, [PurePosixPath(name).name for name in self.boxes])
+            hint = "" if fitting else closest(own.name, [PurePosixPath(name).name for name in self.boxes])
             raise ConfigError(f"--gt {self.path} has {how_many} {image.name!r}{hint}; it has {len(self.boxes)} images")
-        return self.boxes[fitting[0]]
+        return fitting[0]
 
+    def objects(self, name: str, original_hw: tuple[int, int]) -> tuple[TrueBox, ...]:
+        """Returns the objects of an image, in its pixels.
 
-def read_ground_truth(path: Path, class_names: Sequence[str]) -> GroundTruth:
-    """Returns the annotations of a COCO file, those of classes that the detector knows.
+        Args:
+            name: as annotated.
+            original_hw: height and width of the image.
+        """
+        if not self.is_relative:
+            return self.boxes[name]
+        return tuple(_in_pixels(box, original_hw) for box in self.boxes[name])
 
-    Raises:
-        ConfigError: not there, not in COCO's form, or without any class of the detector's.
-    """
-    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-        raise ConfigError(f"--gt {path} is a device or pipe, and is read several times; save the annotations to a file")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        names = {category["id"]: str(category["name"]) for category in document["categories"]}
-        files = {image["id"]: str(image["file_name"]).replace("\\", "/") for image in document["images"]}
-        boxes: dict[str, list[TrueBox]] = {name: [] for name in files.values()}
-        for annotation in document["annotations"]:
-            name = names[annotation["category_id"]]
-            box_xyxy = _corners(annotation["bbox"])
-            if (
-                name in class_names
-                and not annotation.get("iscrowd")
-                and box_xyxy[0] < box_xyxy[2]
-                and box_xyxy[1] < box_xyxy[3]
-            ):
-                evidence = _corners(annotation["evidence"]) if annotation.get("evidence") else None
-                outside = bool(annotation.get("evidence_outside"))
-                shape = annotation.get("segmentation") or None
-                polygon = _four_corners(shape)
-                box = TrueBox(int(annotation["id"]), name, box_xyxy, evidence, outside, shape, polygon)
-                boxes[files[annotation["image_id"]]].append(box)
-    except OSError as error:
-        raise ConfigError(f"--gt {path} cannot be read: {error.strerror}") from error
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ConfigError(
-            f"--gt {path} is not a COCO annotation file ({type(error).__name__}: {error}); it must be JSON with "
-            "'images', 'annotations' and 'categories'"
-        ) from error
-    if not set(names.values()) & set(class_names):
-        folded = {name.casefold() for name in names.values()} & {name.casefold() for name in class_names}
-        case = "; some differ in upper and lower case only, which counts" if folded else ""
-        raise ConfigError(
-            f"--gt {path} has none of the detector's classes: it has {', '.join(sorted(names.values())[:8])}; "
-            f"the detector has {', '.join(list(class_names)[:8])}{case}"
+    def size_note(self, name: str, original_hw: tuple[int, int]) -> str | None:
+        """Returns what is to be said of an image that is not as large as annotated, None for nothing.
+
+        Args:
+            name: as annotated.
+            original_hw: height and width of the file's image.
+        """
+        annotated = self.sizes.get(name, original_hw)
+        if annotated == original_hw:
+            return None
+        turned = ", turned by its EXIF orientation or not" if annotated == original_hw[::-1] else ""
+        return (
+            f"--gt {self.path} says {annotated[1]} x {annotated[0]} pixels, the file has {original_hw[1]} x "
+            f"{original_hw[0]}{turned}; the annotated boxes may lie elsewhere"
         )
-    return GroundTruth(path, {name: tuple(found) for name, found in boxes.items()})
+
+
+def _in_pixels(box: TrueBox, original_hw: tuple[int, int]) -> TrueBox:
+    height, width = original_hw
+    left, top, right, bottom = box.box_xyxy
+    polygons: list[list[float]] = box.segmentation or []  # type: ignore[assignment]  # relative ones are polygons
+    placed = [[value * (height if place % 2 else width) for place, value in enumerate(one)] for one in polygons]
+    return replace(
+        box, box_xyxy=(left * width, top * height, right * width, bottom * height), segmentation=placed or None
+    )
 
 
 def true_mask(box: TrueBox, *, original_hw: tuple[int, int]) -> np.ndarray | None:
@@ -152,24 +158,6 @@ def true_mask(box: TrueBox, *, original_hw: tuple[int, int]) -> np.ndarray | Non
             f"pixels; its image has {height} x {width}"
         )
     return mask
-
-
-def _four_corners(segmentation: object) -> PolygonXy | None:
-    """Returns a segmentation that is one convex polygon of four corners, None for any other."""
-    if not (isinstance(segmentation, list) and len(segmentation) == 1 and isinstance(segmentation[0], list)):
-        return None
-    (numbers,) = segmentation
-    if len(numbers) != 8 or not np.isfinite([float(number) for number in numbers]).all():
-        return None
-    polygon = polygon_of(numbers)
-    return polygon if is_convex(polygon) else None
-
-
-def _corners(left_top_width_height: Sequence[float]) -> BoxXyxy:
-    left, top, width, height = (float(value) for value in left_top_width_height)
-    if not np.isfinite([left, top, width, height]).all():
-        raise ValueError(f"bbox {left_top_width_height} is not four finite numbers")
-    return left, top, left + width, top + height
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ _LARGEST_TILE_SIDE = 640
 _SMALLEST_TILE_SIDE = 320
 _LEAST_TILE_WIDTH = 160
 _WANTED_ASPECT = 16 / 9
-_LEAST_FONT_PX = 16  # a panel is wide and looked at from further away
+LEAST_FONT_PX = 16  # a panel is wide and looked at from further away
 
 
 def draw_panel(
@@ -64,11 +64,11 @@ def draw_panel(
     check_sizes(frame_image, explanation)
     check_scale(style, highest)
     small_hw, factor = tile_size((frame_image.shape[0], frame_image.shape[1]))
-    photo = _shrunk(frame_image, small_hw)
-    font_px = max(_LEAST_FONT_PX, font_height((small_hw[0] * factor, small_hw[1] * factor)))
+    photo = shrunk(frame_image, small_hw)
+    font_px = max(LEAST_FONT_PX, font_height((small_hw[0] * factor, small_hw[1] * factor)))
     captions, tiles = ["photo"], [_tile(photo, explanation, factor, font_px)]
     for caption, heat in _heats(explanation, level_heatmaps, style=style, highest=highest):
-        coloured = overlay(photo, _shrunk(heat, small_hw), style=style)
+        coloured = overlay(photo, shrunk(heat, small_hw), style=style)
         captions.append(caption)
         tiles.append(_tile(coloured, explanation, factor, font_px))
     tiled = arrange(tiles, captions, font_px=font_px)
@@ -142,7 +142,8 @@ def column_count(tiles: int, cell_hw: tuple[int, int]) -> int:
     return min(range(1, tiles + 1), key=unlikeness)
 
 
-def _shrunk(picture: np.ndarray, small_hw: tuple[int, int]) -> np.ndarray:
+def shrunk(picture: np.ndarray, small_hw: tuple[int, int]) -> np.ndarray:
+    """Returns a picture or a map made smaller by averaging; itself when it has that height and width."""
     if picture.shape[:2] == small_hw:
         return picture
     return np.asarray(cv2.resize(picture, small_hw[::-1], interpolation=cv2.INTER_AREA))

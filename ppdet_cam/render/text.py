@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import unicodedata
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ppdet_cam.render.colours import Colour
+from ppdet_cam.render.fonts import base_face, has_any_glyph, has_glyph, runs
 from ppdet_cam.render.heat import blend
 from ppdet_cam.render.layout import blank, margin_width
 from ppdet_cam.structures import Detection
@@ -42,21 +41,40 @@ def title_of(detection: Detection, font_px: int, *, max_px: int) -> str:
 
 
 def name_of(detection: Detection) -> str:
-    """Returns the class name in letters that the font has, "class_3" when it has none of them."""
-    name = drawable(detection.class_name)
-    return name if any(map(str.isalnum, name)) else f"class_{detection.class_id}"
+    """Returns the class name in letters that can be drawn, "class_3" when none of them can."""
+    return drawn_name(detection.class_name, detection.class_id)
+
+
+def drawn_name(class_name: str, class_id: int) -> str:
+    """Returns what pictures call a class: its name in letters that can be drawn, "class_3" when none of them can."""
+    name = drawable(class_name)
+    return name if any(map(str.isalnum, name)) else f"class_{class_id}"
 
 
 def drawable(text: str) -> str:
-    """Returns the text in one line, accents dropped and "?" for each character that the font lacks."""
-    plain = unicodedata.normalize("NFKD", " ".join(text.split()).translate(_SPELLED))
-    letters = (letter for letter in plain if not unicodedata.combining(letter))
-    return "".join(letter if _has_glyph(letter) else "?" for letter in letters)
+    """Returns the text in one line, "?" for each character that no font has.
+
+    Letters whose accents the base font lacks lose them, rather than to be drawn with another font amid a word.
+    """
+    composed = unicodedata.normalize("NFC", " ".join(text.split()).translate(_SPELLED))
+    return "".join(map(_drawable_letter, composed))
+
+
+def is_drawable(text: str) -> bool:
+    """Returns whether some font has every letter of the text, perhaps without its accents."""
+    return "?" not in drawable(text.replace("?", ""))
+
+
+def _drawable_letter(letter: str) -> str:
+    parts = [part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part)]
+    if not all(map(has_glyph, parts)) and has_any_glyph(letter):
+        return letter
+    return "".join(part if has_glyph(part) else "?" for part in parts)
 
 
 def text_width(text: str, font_px: int) -> int:
     """Returns the width of the text in pixels, rounded up."""
-    return math.ceil(_font(font_px).getlength(text))
+    return math.ceil(sum(face.getlength(part) for part, face in runs(text, font_px)))
 
 
 def shorten(text: str, font_px: int, *, max_px: int) -> str:
@@ -109,9 +127,11 @@ def _pieces(word: str, font_px: int, *, max_px: int) -> list[str]:
 
 def text_mask(text: str, font_px: int) -> np.ndarray:
     """Returns how much of each pixel the text covers, uint8 [line height, text width], 255 is all."""
-    font = _font(font_px)
-    image = Image.new("L", (text_width(text, font_px) + 1, sum(font.getmetrics())))
-    ImageDraw.Draw(image).text((0, 0), text, fill=255, font=font)
+    ascent, descent = base_face(font_px).getmetrics()
+    image, left = Image.new("L", (text_width(text, font_px) + 1, ascent + descent)), 0.0
+    for part, face in runs(text, font_px):
+        ImageDraw.Draw(image).text((left, ascent), part, fill=255, font=face, anchor="ls")
+        left += face.getlength(part)
     return np.asarray(image)
 
 
@@ -128,14 +148,3 @@ def text_strip(text: str, width: int, font_px: int, *, colour: Colour, backgroun
     strip = blank((mask.shape[0] + font_px // 6, width), background)
     paint_text(strip, mask, top=0, left=margin_width(font_px), colour=colour)
     return strip
-
-
-@functools.lru_cache(maxsize=16)
-def _font(font_px: int) -> ImageFont.FreeTypeFont:
-    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(font_px))  # with a size it is never a bitmap font
-
-
-@functools.lru_cache(maxsize=1024)
-def _has_glyph(letter: str) -> bool:
-    font = _font(20)
-    return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))

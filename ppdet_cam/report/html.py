@@ -102,6 +102,12 @@ def _counts(run: Run) -> list[Count]:
         Count("box explained" if len(boxes) == 1 else "boxes explained", len(boxes)),
         Count("without a map", sum(box.status is not MapStatus.OK for box in boxes), "#status=blank"),
     ]
+    views = sum(len(image.views) for image in run.images)
+    if views:
+        counts.append(Count("picture of layers" if views == 1 else "pictures of layers", views))
+    warned = sum(bool(image.warnings) for image in run.images)
+    if warned:
+        counts.append(Count("with a warning", warned, is_bad=True))
     if truths:
         counts += [
             Count("objects in ground truth", sum(truth.boxes for truth in truths)),
@@ -168,6 +174,7 @@ def _image_values(image: Image, boxes: Sequence[Mapping[str, object]]) -> dict[s
         "path": image.path,
         "title": image.title,
         "failure": image.failure,
+        "warnings": image.warnings,
         "hw": image.original_hw,
         "seconds": rounded(image.seconds, 3),
         "detections": image.detections,
@@ -180,6 +187,15 @@ def _image_values(image: Image, boxes: Sequence[Mapping[str, object]]) -> dict[s
             "falsePositives": len(truth.false_positives),
         },
         "files": urls(image.files or {}, file_url),
+        "views": [
+            {
+                "title": f"{view.layer}@{view.level}",
+                "grid": f"{view.grid_hw[0]}\u00d7{view.grid_hw[1]}",
+                "channels": view.channels,
+                "files": urls(view.files, file_url),
+            }
+            for view in image.views
+        ],
         "boxes": boxes,
     }
 

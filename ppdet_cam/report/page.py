@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from markupsafe import Markup
 
 from ppdet_cam import __version__
 from ppdet_cam.errors import OutputError
+from ppdet_cam.places import open_regular
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -112,10 +114,12 @@ def check_page_is_ours(path: Path, what: str) -> None:
         what: what it is, for the message: "a report of an earlier run".
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             beginning = stream.read(4096).decode("utf-8", "replace")
-    except OSError:
-        return  # not there; anything else comes up again, with its cause, when it is to be replaced
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a device or pipe
+            return  # not there; anything else comes up again, with its cause, when it is to be replaced
+        beginning = ""
     if _GENERATOR not in beginning:
         raise OutputError(f"{path} is not {what} and would be replaced. Move it away")
 

@@ -14,6 +14,7 @@ from typing import TypeVar, overload
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.outputs.manifest import IMAGES_FILE, RUN_FILE
 from ppdet_cam.outputs.resume import PARTIAL_FILE, part_files
+from ppdet_cam.places import read_regular
 from ppdet_cam.polygons import PolygonXy
 from ppdet_cam.structures import Answer, Detection, LevelShare, MapStatus, Verdict
 
@@ -115,6 +116,25 @@ class Box:
 
 
 @dataclass(frozen=True)
+class View:
+    """What one level of a layer shows, whatever the boxes.
+
+    Attributes:
+        layer: dotted path of the layer.
+        level: position among its feature maps.
+        grid_hw: cells along y and x.
+        channels: how many it has.
+        files: kind of picture -> its path below the run's folder.
+    """
+
+    layer: str
+    level: int
+    grid_hw: tuple[int, int]
+    channels: int
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Image:
     """One image of the run.
 
@@ -129,6 +149,8 @@ class Image:
         boxes: the explained boxes.
         truth: for a run with ground truth.
         files: kind of file -> its path below the run's folder.
+        warnings: what is amiss with it, though it could be explained.
+        views: of layers, for a run that explained no boxes.
     """
 
     path: str
@@ -141,6 +163,8 @@ class Image:
     boxes: tuple[Box, ...] = ()
     truth: ImageTruth | None = None
     files: Mapping[str, str] | None = None
+    warnings: tuple[str, ...] = ()
+    views: tuple[View, ...] = ()
 
     @property
     def title(self) -> str:
@@ -213,7 +237,7 @@ def read_run(folder: Path) -> Run:
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_regular(path).decode("utf-8")
     except FileNotFoundError as error:
         raise ConfigError(
             f"no {path.name} in {path.parent}: it is not the folder of a run. Give its --cam_out"
@@ -288,6 +312,8 @@ def _image(value: object) -> Image:
         boxes=_take(record, "boxes", _tuple(lambda box: _box(box, false_positives))),
         truth=truth,
         files=_take(record, "files", _table(_file), {}),
+        warnings=_take(record, "warnings", _tuple(_text), ()),
+        views=_take(record, "views", _tuple(_view), ()),
     )
 
 
@@ -344,6 +370,17 @@ def _level(value: object) -> LevelShare:
         grid_hw=_take(record, "grid_hw", _pair(_whole)),
         stride_yx=_take(record, "stride_yx", _pair(_number)),
         share=_take(record, "share", _number),
+    )
+
+
+def _view(value: object) -> View:
+    record = _object(value)
+    return View(
+        layer=_take(record, "layer", _text),
+        level=_take(record, "level", _whole),
+        grid_hw=_take(record, "grid_hw", _pair(_whole)),
+        channels=_take(record, "channels", _whole),
+        files=_take(record, "files", _table(_file)),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image as Pictures
 from PIL import UnidentifiedImageError
 
+from ppdet_cam.places import open_regular
 from ppdet_cam.render import MIN_PICTURE_HW, enlargement
 from ppdet_cam.report.reading import Box, Image
 
@@ -97,7 +98,7 @@ def _small_picture(folder: Path, image: Image, box: Box) -> Pictures.Image | Non
     picture = _cut(folder / photo, _photo_window(image, box))
     if "heatmap" not in box.files:
         return picture
-    with Pictures.open(folder / box.files["heatmap"]) as heat:
+    with open_regular(folder / box.files["heatmap"]) as stream, Pictures.open(stream) as heat:
         heat_rgba = heat.convert("RGBA")
     part = heat_rgba.crop(_scaled(_photo_window(image, box), heat_rgba.size)).resize(picture.size)
     picture.paste(part, mask=part)
@@ -105,7 +106,7 @@ def _small_picture(folder: Path, image: Image, box: Box) -> Pictures.Image | Non
 
 
 def _cut(file: Path, window: _Rectangle | None) -> Pictures.Image:
-    with Pictures.open(file) as picture:
+    with open_regular(file) as stream, Pictures.open(stream) as picture:
         part = _scaled(window, picture.size)
         fraction = MAX_SIDE / max(1, part[2] - part[0], part[3] - part[1])
         # libjpeg can leave out what a smaller picture does not show, which is several times faster

@@ -23,6 +23,8 @@ from ppdet_cam.outputs.manifest import IMAGES_FILE, RUN_FILE, encode_document, e
 from ppdet_cam.outputs.merging import Failure, Tally
 from ppdet_cam.outputs.resume import REPORT_FILE, find_earlier_run, is_single, read_lines, remove_run
 from ppdet_cam.outputs.sharding import Rank, rank_of
+from ppdet_cam.outputs.video import check_may_write_video, write_video
+from ppdet_cam.render import choose_font
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Job, Workers, draw_image
 from ppdet_cam.running.many import Bar, NoBar, explain_many
@@ -44,6 +46,7 @@ class Result:
         document: the content of `run.json`, None when it is not written yet.
         image: the line of `images.jsonl` of a single image; None for a run over several.
         failures: the first of the images that failed.
+        warnings: the first of the images that something is amiss with.
         left: how many of this process's images are not done.
         rank: which part of the run was this process's.
         stopped_by: the signal that stopped it, 0 for none.
@@ -58,6 +61,7 @@ class Result:
     rank: Rank = Rank()
     stopped_by: int = 0
     did: int = 1
+    warnings: Sequence[Failure] = ()
 
 
 def run(
@@ -84,6 +88,7 @@ def run(
     """
     started = time.perf_counter()
     rank = rank_of(environment, config.shard)
+    choose_font(config.font)
     _check_may_show(config)
     if config.inputs.is_single:
         # one image needs one rank
@@ -96,20 +101,32 @@ def run(
         _show(config)
         totals = outcome.document["totals"]  # type: ignore[assignment]
     left = outcome.share - outcome.tally.images if outcome.document is None else 0
-    return Result(totals, outcome.document, None, outcome.tally.failures, left, rank, outcome.signal, outcome.did)
+    return Result(
+        totals,
+        outcome.document,
+        None,
+        outcome.tally.failures,
+        left,
+        rank,
+        outcome.signal,
+        outcome.did,
+        outcome.tally.warnings,
+    )
 
 
 def _explain_single(config: RunConfig, progress: Progress) -> Result:
     started = time.perf_counter()
     (path,) = config.inputs.images
     check_output_folder(config.cam_out)
-    frame = read_image(path)
+    frame = read_image(path, strict=config.strict_images)
     _check_may_replace(config, frame)
     image = ImageFile(str(frame.path), "")
     session = open_session(config, [image], progress=progress)
     record, document = _explain_image(config, session, image, frame, started=started)
     _show(config)
-    return Result(document["totals"], document, record)  # type: ignore[arg-type]
+    tally = Tally()
+    tally.add(record)
+    return Result(document["totals"], document, record, warnings=tally.warnings)  # type: ignore[arg-type]
 
 
 def _show(config: RunConfig) -> None:
@@ -118,14 +135,25 @@ def _show(config: RunConfig) -> None:
         from ppdet_cam.report import write_report  # here, as few runs need it
 
         write_report(config.cam_out)
+    if config.inputs.video is not None:
+        _write_video(config.cam_out)
     if config.vdl_log_dir is not None:
         from ppdet_cam.report.vdl import write_vdl_log  # the same
 
         write_vdl_log(config.cam_out, config.vdl_log_dir)
 
 
+def _write_video(cam_out: Path) -> None:
+    earlier = find_earlier_run(cam_out)
+    inputs = earlier.document.get("inputs") if earlier else None
+    video: Mapping[str, float] = inputs["video"] if isinstance(inputs, dict) else {}
+    write_video(cam_out, video["fps"] / video["interval"])
+
+
 def _check_may_show(config: RunConfig) -> None:
-    """Raises PpdetCamError when the log that was asked for cannot be written."""
+    """Raises PpdetCamError when the log or video that was asked for cannot be written."""
+    if config.inputs.video is not None:
+        check_may_write_video(config.cam_out)
     if config.vdl_log_dir is not None:
         from ppdet_cam.report.vdl import check_vdl_log  # as above
 
@@ -137,7 +165,7 @@ def _explain_image(
 ) -> tuple[dict[str, object], dict[str, object]]:
     """Writes one image's files in the place of an earlier run's; returns its line and the content of `run.json`."""
     cam_out, begun = config.cam_out, time.perf_counter()
-    annotated = session.truth.of(image) if session.truth else None
+    annotated = session.truth.of(image, frame.original_hw) if session.truth else None
     stream = session.explainer.stream(
         frame,
         true_boxes=annotated.true_boxes if annotated else (),

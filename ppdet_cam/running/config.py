@@ -9,8 +9,8 @@ from pathlib import Path
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.images.inputs import Inputs
 from ppdet_cam.methods import methods
-from ppdet_cam.outputs.pictures import REPORT_KINDS, Output
-from ppdet_cam.questions.question import Question
+from ppdet_cam.outputs.pictures import DEFAULT_KINDS, LAYER_KINDS, REPORT_KINDS, VIDEO_KINDS, Output
+from ppdet_cam.questions.question import ACTIVATIONS, Question
 
 DEFAULT_WORKERS = 2
 
@@ -26,13 +26,15 @@ class RunConfig:
         cam_out: the folder to write into.
         question: what is asked of which boxes.
         output: what is written of each image.
-        gt: COCO annotations; objects of theirs that no detection found are asked about as well.
+        gt: annotations (`questions.annotations`); objects of theirs that no detection found are asked about as well.
         resume: whether to go on with the run over several images that is in `cam_out`.
         overwrite: whether to remove the run that is in `cam_out`.
         report: whether to write a page to look at all pictures with.
         vdl_log_dir: a folder for a log of the run that VisualDL shows.
         workers: how many threads draw and write.
         shard: "I/N": only the I-th of N parts of the images.
+        strict_images: whether an image with anything amiss fails.
+        font: file of a font for letters that Pillow's own lacks; None to look for one.
     """
 
     config: Path
@@ -48,12 +50,14 @@ class RunConfig:
     vdl_log_dir: Path | None = None
     workers: int = DEFAULT_WORKERS
     shard: str | None = None
+    strict_images: bool = False
+    font: Path | None = None
 
     def __post_init__(self) -> None:
         if self.inputs.is_empty and self.gt is None:
             raise ConfigError(
-                "no image given: --infer_img <file> ..., --infer_dir <folder>, --infer_list <file>, or the images of "
-                "--gt <annotations>"
+                "no image given: --infer_img <file> ..., --infer_dir <folder>, --infer_list <file>, --video_file "
+                "<file>, or the images of --gt <annotations>"
             )
         if self.resume and self.overwrite:
             raise ConfigError("--resume goes on with an earlier run, --overwrite removes it; give one of them")
@@ -66,7 +70,16 @@ class RunConfig:
             )
         if self.workers < 0:
             raise ConfigError(f"--workers must be 0 or more, not {self.workers}")
-        if self.output.raw_frame == "grid" and methods.get(self.question.method).needs.is_of_images:
+        if self.question.slicing is not None and self.gt is not None:
+            raise ConfigError(
+                "--gt asks about missed objects in one forward pass, and --slice_infer makes one per slice; leave one "
+                "out"
+            )
+        if self.inputs.video is not None:
+            self._check_is_of_video()
+        if self.question.is_of_layers:
+            self._check_is_of_layers()
+        elif self.output.raw_frame == "grid" and methods.get(self.question.method).needs.is_of_images:
             raise ConfigError(
                 f"--raw_frame grid saves maps on feature grids, and --method {self.question.method}, which alters the "
                 "image, has none; use --raw_frame image"
@@ -76,9 +89,29 @@ class RunConfig:
                 "--raw_frame grid saves maps on their feature grids, and a map of --refine_by is of several grids "
                 "multiplied; use --raw_frame image"
             )
-        if self.report:
-            kinds = (*self.output.kinds, *REPORT_KINDS)
-            object.__setattr__(self, "output", dataclasses.replace(self.output, kinds=kinds))
+        kinds = (*self.output.kinds, *(REPORT_KINDS if self.report else ()))
+        if self.inputs.video is not None:
+            kinds = (*kinds, *VIDEO_KINDS)
+        if self.question.is_of_layers:
+            kinds = (*LAYER_KINDS, *(kind for kind in kinds if kind == "photo"))
+        object.__setattr__(self, "output", dataclasses.replace(self.output, kinds=kinds))
+
+    def _check_is_of_video(self) -> None:
+        if self.gt is not None or self.question.is_of_layers:
+            what = "--gt" if self.gt is not None else f"--method {ACTIVATIONS}"
+            raise ConfigError(
+                f"{what} needs images, not --video_file; take the frames out (ffmpeg -i FILE frames/%06d.png) and give "
+                "their folder with --infer_dir"
+            )
+
+    def _check_is_of_layers(self) -> None:
+        unfit = [kind for kind in self.output.kinds if kind not in (*DEFAULT_KINDS, *LAYER_KINDS, "photo")]
+        if unfit or self.gt is not None:
+            what = "--gt" if self.gt is not None else f"--save {unfit[0]}"
+            raise ConfigError(
+                f"{what} is about boxes, and --method {ACTIVATIONS} shows layers whatever the boxes: a panel per "
+                "level, and the photo with --save photo; leave one out"
+            )
 
     @property
     def inputs_are_annotated(self) -> bool:
@@ -97,9 +130,13 @@ class RunConfig:
             "infer_dir": None if inputs.folder is None else str(inputs.folder),
             "recursive": inputs.recursive,
             "infer_list": None if inputs.list_file is None else str(inputs.list_file),
+            "video_file": None if inputs.video is None else str(inputs.video),
+            "frame_interval": inputs.frame_interval,
             "cam_out": str(self.cam_out),
             "target_feature_layer_name": list(question.layers),
             "refine_by": list(question.refine_by),
+            "channels": question.channels,
+            "slice_infer": None if question.slicing is None else dataclasses.asdict(question.slicing),
             "method": question.method,
             "target": question.target,
             "draw_threshold": selection.draw_threshold,
@@ -111,10 +148,12 @@ class RunConfig:
                 for box in question.boxes
             ],
             "gt": None if self.gt is None else str(self.gt),
+            "strict_images": self.strict_images,
             "samples": question.samples,
             "seed": question.seed,
             "batch_size": question.batch,
             **self.output.flags(),
+            "font": None if self.font is None else str(self.font),
             "report": self.report,
             "vdl_log_dir": None if self.vdl_log_dir is None else str(self.vdl_log_dir),
             "opt": list(self.overrides),

@@ -17,13 +17,21 @@ import numpy as np
 
 from ppdet_cam.explaining.explainer import ExplanationStream
 from ppdet_cam.outputs.files import cannot_write, write_new
-from ppdet_cam.outputs.manifest import BOX_FILES, IMAGE_FILES, box_record, box_truth, image_record, image_truth
-from ppdet_cam.outputs.pictures import Output, encode_box
+from ppdet_cam.outputs.manifest import (
+    BOX_FILES,
+    IMAGE_FILES,
+    box_record,
+    box_truth,
+    image_record,
+    image_truth,
+    view_record,
+)
+from ppdet_cam.outputs.pictures import Output, encode_box, encode_view
 from ppdet_cam.outputs.raw import RawGrids, RawMap, encode_grids, encode_raw, raw_grids, raw_map
 from ppdet_cam.polygons import polygon_coverage
 from ppdet_cam.questions.truth import Match, TrueBox, match
-from ppdet_cam.render import draw_summary, encode_jpeg, highest_value
-from ppdet_cam.structures import Detection, Explanation, MapStatus
+from ppdet_cam.render import draw_summary, drawn_name, encode_jpeg, highest_value
+from ppdet_cam.structures import Detection, Explanation, LayerView, MapStatus
 
 _T = TypeVar("_T")
 
@@ -82,10 +90,12 @@ class Annotated:
     Attributes:
         true_boxes: its objects.
         draw_threshold: detections with a lower score count for nothing.
+        note: what is to be said of the annotation.
     """
 
     true_boxes: Sequence[TrueBox]
     draw_threshold: float
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +175,7 @@ def draw_image(
     drawer = _Drawer(stream, job, name=name, folder=folder, highest=highest, matches=matches if annotated else None)
     passing = drawer.boxes_drawn(explanations, noticed)
     rest = drawer.image_files(passing)
+    views = drawer.views_drawn(stream.views)
 
     def record(boxes: Sequence[dict[str, object]], written: float) -> dict[str, object]:
         return image_record(
@@ -176,9 +187,11 @@ def draw_image(
             seconds={"detect": detected - started, "explain_and_write": written - detected},
             files=drawer.names_of_image_files(),
             truth=image_truth(shown, annotated.true_boxes, matches) if annotated else None,
+            views=[view_record(view, files) for view, files in zip(stream.views, views)],
+            warnings=[*stream.frame.notes, *([annotated.note] if annotated and annotated.note else [])],
         )
 
-    return Draft(folder, drawer.boxes, rest, record, detected)
+    return Draft(folder, drawer.boxes, [*rest, *drawer.panels], record, detected)
 
 
 def _matches(detections: Sequence[Detection], annotated: Annotated | None) -> tuple[list[Detection], list[Match]]:
@@ -207,6 +220,7 @@ class _Drawer:
         self._raw: dict[int, RawMap] = {}
         self._grids: dict[int, RawGrids] = {}
         self.boxes: list[concurrent.futures.Future[_BoxResult]] = []
+        self.panels: list[concurrent.futures.Future[float]] = []
 
     def boxes_drawn(
         self, explanations: Iterator[Explanation], noticed: Callable[[Explanation], None]
@@ -234,6 +248,7 @@ class _Drawer:
             {kind: self._prefix + name for kind, name in names.items()},
             energy_in_box=energy_in_box(explanation),
             truth=truth,
+            drawn_as=drawn_name(explanation.detection.class_name, explanation.detection.class_id),
         )
         if "raw" in output.kinds and output.raw_frame == "grid":
             self._grids[number] = raw_grids(explanation, dtype=output.raw_dtype)
@@ -256,6 +271,15 @@ class _Drawer:
             self._job.workers.submit(functools.partial(self._write_image_file, kind, encoders[kind]))
             for kind in output.image_kinds
         ]
+
+    def views_drawn(self, views: Sequence[LayerView]) -> list[dict[str, str]]:
+        """Hands the panels of layers' levels to the workers, and returns the files of each: kind -> path."""
+        for number, view in enumerate(views):
+            self.panels.append(self._job.workers.submit(functools.partial(self._view, view, f"layer_{number}")))
+        return [{"panel": f"{self._prefix}layer_{number}{BOX_FILES['panel']}"} for number in range(len(views))]
+
+    def _view(self, view: LayerView, name: str) -> float:
+        return self._write(name + BOX_FILES["panel"], encode_view(self._photo, view, style=self._job.output.style))
 
     def names_of_image_files(self) -> Mapping[str, str]:
         """Returns the paths below the output folder of the files that there is one of per image."""

@@ -5,22 +5,25 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import errno
+import functools
 import json
 import shutil
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ppdet_cam.errors import ConfigError, LayerError, OutputError, PpdetCamError
 from ppdet_cam.images.inputs import ImageFile, list_images
 from ppdet_cam.images.reading import read_image
+from ppdet_cam.images.video import FrameReader, open_video
 from ppdet_cam.outputs.files import cannot_write, check_output_folder
 from ppdet_cam.outputs.ledger import Ledger, Place, check_may_open, open_run
 from ppdet_cam.outputs.manifest import failed_record
 from ppdet_cam.outputs.merging import Tally
 from ppdet_cam.outputs.sharding import Rank
+from ppdet_cam.places import find_file
 from ppdet_cam.render import highest_value
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Draft, Job, Workers, draw_image
@@ -95,8 +98,13 @@ def explain_many(config: RunConfig, rank: Rank, bar: Bar) -> Outcome:
         )
     check_output_folder(config.cam_out)
     check_may_open(config.cam_out, rank, None, resume=config.resume, overwrite=config.overwrite)
-    images = None if config.inputs_are_annotated else list_images(config.inputs, cam_out=config.cam_out)
-    session = open_session(config, images)
+    video = None if config.inputs.video is None else open_video(config.inputs.video)
+    images = None
+    if video is not None:
+        images = video.images(config.inputs.frame_interval)
+    elif not config.inputs_are_annotated:
+        images = list_images(config.inputs, cam_out=config.cam_out)
+    session = open_session(config, images, video=video)
     place = Place(config.cam_out, session.images, rank)
     opened = open_run(
         place,
@@ -143,7 +151,7 @@ class _Run:
         with contextlib.ExitStack() as stack:
             stack.callback(self._bar.end)
             workers = stack.enter_context(Workers(self._config.workers))
-            frames = stack.enter_context(contextlib.closing(_read_ahead(self._place.images, ledger.left)))
+            frames = stack.enter_context(contextlib.closing(self._read_ahead(ledger.left)))
             job = Job(self._config.output, workers, highest)
             try:
                 for position, frame in frames:
@@ -174,9 +182,10 @@ class _Run:
             raise cannot_write(folder, error) from error
         try:
             started = time.perf_counter()
-            annotated = self._session.truth.of(image) if self._session.truth else None
+            read, truth = frame.result(), self._session.truth
+            annotated = truth.of(image, read.original_hw) if truth else None
             stream = self._session.explainer.stream(
-                frame.result(),
+                read,
                 true_boxes=annotated.true_boxes if annotated else (),
                 keep_levels="panel" in job.output.kinds,
             )
@@ -226,7 +235,7 @@ class _Run:
         self._bar.begin(len(images), len(known), "images measured")
         with contextlib.ExitStack() as stack:
             stack.callback(self._bar.end)
-            frames = stack.enter_context(contextlib.closing(_read_ahead(images, unknown)))
+            frames = stack.enter_context(contextlib.closing(self._read_ahead(unknown)))
             for position, frame in frames:
                 measured = known[images[position].name] = self._measured(position, frame)
                 self._note_peak(images[position].name, measured)
@@ -241,8 +250,9 @@ class _Run:
         """Returns the highest value in an image's maps, or why they could not be computed."""
         truth = self._session.truth
         try:
-            true_boxes = truth.of(self._place.images[position]).true_boxes if truth else ()
-            return highest_value(self._session.explainer.stream(frame.result(), true_boxes=true_boxes).explanations)
+            read = frame.result()
+            true_boxes = truth.of(self._place.images[position], read.original_hw).true_boxes if truth else ()
+            return highest_value(self._session.explainer.stream(read, true_boxes=true_boxes).explanations)
         except Exception as error:  # as above
             return self._reason(error)
 
@@ -267,16 +277,25 @@ class _Run:
                 known[name] = measured
         return known
 
+    def _read_ahead(
+        self, positions: Sequence[int]
+    ) -> Generator[tuple[int, concurrent.futures.Future[Frame]], None, None]:
+        with contextlib.ExitStack() as stack:
+            read: Callable[[str], Frame] = functools.partial(read_image, strict=self._config.strict_images)
+            if self._config.inputs.video is not None:
+                read = stack.enter_context(FrameReader(find_file(self._config.inputs.video))).read
+            yield from _read_ahead(self._place.images, positions, read)
+
 
 def _read_ahead(
-    images: Sequence[ImageFile], positions: Sequence[int]
+    images: Sequence[ImageFile], positions: Sequence[int], read: Callable[[str], Frame]
 ) -> Generator[tuple[int, concurrent.futures.Future[Frame]], None, None]:
     """Yields the images, the next of which are being read by a thread."""
     with concurrent.futures.ThreadPoolExecutor(1, "read") as reader:
         coming: deque[tuple[int, concurrent.futures.Future[Frame]]] = deque()
         try:
             for position in positions:
-                coming.append((position, reader.submit(read_image, images[position].path)))
+                coming.append((position, reader.submit(read, images[position].path)))
                 if len(coming) > _READ_AHEAD:
                     yield coming.popleft()
             while coming:

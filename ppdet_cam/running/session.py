@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import math
 import platform
 from collections.abc import Mapping, Sequence
@@ -20,9 +21,12 @@ from ppdet_cam.detectors.weights import sha256_of
 from ppdet_cam.explaining.explainer import Explainer
 from ppdet_cam.explaining.perturbation import Progress, silent
 from ppdet_cam.images.inputs import ImageFile, annotated_images, digest_lines
+from ppdet_cam.images.video import VideoFile
 from ppdet_cam.outputs.manifest import SCHEMA_VERSION
 from ppdet_cam.places import find_file
-from ppdet_cam.questions.truth import GroundTruth, TrueBox, read_ground_truth
+from ppdet_cam.questions.annotations import read_ground_truth
+from ppdet_cam.questions.truth import GroundTruth
+from ppdet_cam.render import drawn_name, is_drawable
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Annotated
 
@@ -39,6 +43,9 @@ PACKAGES = (
 )
 
 _NOT_COMPARED = ("weights", "filename")  # where the weights and the config lie
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,29 +75,41 @@ class AnnotatedImages:
         for name in truth.boxes:
             self._names.setdefault(name.rpartition("/")[2], []).append(name)
 
-    def of(self, image: ImageFile) -> Annotated:
+    def of(self, image: ImageFile, original_hw: tuple[int, int]) -> Annotated:
         """Returns what is known of an image.
+
+        Args:
+            image: which one.
+            original_hw: its height and width.
 
         Raises:
             ConfigError: the ground truth has no such image, or several.
         """
-        return Annotated(self._boxes(image), self._draw_threshold)
+        name, truth = self._name(image), self.truth
+        return Annotated(truth.objects(name, original_hw), self._draw_threshold, truth.size_note(name, original_hw))
 
-    def _boxes(self, image: ImageFile) -> Sequence[TrueBox]:
+    def _name(self, image: ImageFile) -> str:
         if image.annotated is not None:
-            return self.truth.boxes[image.annotated]
+            return image.annotated
         path = Path(image.path)
-        named_so = self._names.get(path.resolve().name, []) + self._names.get(path.name, [])
-        few = GroundTruth(self.truth.path, {name: self.truth.boxes[name] for name in named_so})
-        return (few if named_so else self.truth).of(path)
+        ends = [path.resolve(), path]
+        named_so = [name for end in ends for name in self._names.get(end.stem if self.truth.by_stem else end.name, ())]
+        return self.truth.name_of(path, list(dict.fromkeys(named_so)) or None)
 
 
-def open_session(config: RunConfig, images: Sequence[ImageFile] | None, *, progress: Progress = silent) -> Session:
+def open_session(
+    config: RunConfig,
+    images: Sequence[ImageFile] | None,
+    *,
+    video: VideoFile | None = None,
+    progress: Progress = silent,
+) -> Session:
     """Returns the detector of a run, ready to explain.
 
     Args:
         config: what to do.
         images: of the run; None for those of the ground truth.
+        video: that the images are frames of.
         progress: shows how far a perturbation method is.
 
     Raises:
@@ -103,10 +122,27 @@ def open_session(config: RunConfig, images: Sequence[ImageFile] | None, *, progr
         images = annotated_images(truth, config.inputs.folder)
     images = images or []
     detector.load_weights(weights_of(settings, None))
-    document = run_document(detector, settings, config.config, flags=config.flags(), images=images, gt=config.gt)
+    _warn_of_undrawable_names(detector.class_names)
+    document = run_document(detector, settings, config.config, flags=config.flags(), images=images, truth=truth)
+    if video is not None:
+        facts = {"frames": video.frames, "fps": video.fps, "interval": config.inputs.frame_interval}
+        inputs: dict[str, object] = document["inputs"]  # type: ignore[assignment]
+        document["inputs"] = {**inputs, "video": facts, "video_sha256": sha256_of(video.path)}
     threshold = config.question.selection.draw_threshold
     annotated = AnnotatedImages(truth, draw_threshold=threshold) if truth else None
     return Session(explainer, annotated, images, document)
+
+
+def _warn_of_undrawable_names(class_names: Sequence[str]) -> None:
+    """Says once which names the pictures cannot show, and what helps."""
+    lacking = [(name, class_id) for class_id, name in enumerate(class_names) if not is_drawable(name)]
+    if lacking:
+        log.warning(
+            "pictures show the class %s as %s%s: no font here has its letters; --font FILE names one that has them",
+            lacking[0][0],
+            drawn_name(*lacking[0]),
+            f", and {len(lacking) - 1} more likewise" if lacking[1:] else "",
+        )
 
 
 def run_document(
@@ -116,7 +152,7 @@ def run_document(
     *,
     flags: Mapping[str, object],
     images: Sequence[ImageFile],
-    gt: Path | None,
+    truth: GroundTruth | None,
 ) -> dict[str, object]:
     """Returns what a manifest says of a run before its first image.
 
@@ -126,7 +162,7 @@ def run_document(
         config: the file that they were read from.
         flags: of the command line, by their names.
         images: of the run.
-        gt: the ground truth.
+        truth: the ground truth.
     """
     weights = detector.weights
     assert weights is not None  # they are loaded
@@ -138,17 +174,23 @@ def run_document(
         "device": detector.device,
         "versions": _versions(),
         "class_names": list(detector.class_names),
-        "inputs": _inputs(images, gt),
+        "inputs": _inputs(images, truth),
         "settings": flat_settings({key: value for key, value in settings.items() if key not in _NOT_COMPARED}),
     }
 
 
-def _inputs(images: Sequence[ImageFile], gt: Path | None) -> dict[str, object]:
+def _inputs(images: Sequence[ImageFile], truth: GroundTruth | None) -> dict[str, object]:
     digest = hashlib.sha256()
     for line in digest_lines(images):
         digest.update(line)
     found: dict[str, object] = {"images": len(images), "images_sha256": digest.hexdigest()}
-    return found if gt is None else {**found, "gt_sha256": sha256_of(gt)}
+    return found if truth is None else {**found, "gt_sha256": _sha256_of_all(truth.files)}
+
+
+def _sha256_of_all(files: Sequence[Path]) -> str:
+    """Returns a file's SHA-256, or that of the files' sums."""
+    sums = [sha256_of(file) for file in files]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
 def flat_settings(settings: Mapping[str, object]) -> dict[str, object]:

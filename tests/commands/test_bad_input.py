@@ -287,11 +287,11 @@ def test_photograph_of_the_documented_commands_is_explained(refused, name):
         (b"hello, I am text", ["is not an image", "readable formats are JPEG, PNG"]),
         (b"<html>not found</html>", ["is not an image"]),
         (PHOTO.read_bytes()[:9000], ["truncated or damaged"]),
-        (PHOTO.read_bytes()[:-2], ["truncated or damaged"]),
+        (PHOTO.read_bytes()[:-3], ["truncated or damaged"]),
         (PHOTO.read_bytes()[:20], ["is not an image"]),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), ["is not an image"]),
     ],
-    ids="empty text html half-jpeg jpeg-without-end jpeg-head png-head".split(),
+    ids="empty text html half-jpeg jpeg-without-last-bytes jpeg-head png-head".split(),
 )
 def test_file_that_is_no_whole_image_is_refused(refused, command, content, expected):
     """Broken files are told apart, and none is filled up with gray."""
@@ -755,3 +755,60 @@ def test_other_files_of_ppdet_given_as_config_are_named(refused, tmp_path, text,
     path = tmp_path / "infer_cfg.yml"
     path.write_text(text, encoding="utf-8")
     says(refused("-c", path), message, "give the config" if "slim" in message else "Give the config")
+
+
+# --- what is amiss with an image, but keeps no one from explaining it
+
+
+@pytest.fixture
+def endless(command) -> Path:
+    """A JPEG without its end marker."""
+    path = command.folder / "endless.jpg"
+    path.write_bytes(cv2.imencode(".jpg", cv2.imread(str(PHOTO)))[1].tobytes()[:-2])
+    return path
+
+
+def test_image_without_its_end_marker_is_explained_with_a_warning(command, endless):
+    """One image: a line on stderr and in the record."""
+    run = command.explain("--draw_threshold", "0.1", image=endless)
+    assert run.code == 0
+    (line,) = run.err
+    says(line, "cam_ppdet: warning: ", "endless.jpg", "the end marker is missing")
+    assert command.image_record()["warnings"] == [line.partition("endless.jpg: ")[2]]
+    assert command.run_record()["totals"]["warned"] == 1
+
+
+def test_strict_images_refuses_an_image_without_its_end_marker(command, refused, endless):
+    """The flag refuses what is damaged at all."""
+    before = contents(command.folder)
+    message = command.refused(command.explain("--strict_images", image=endless))
+    says(message, "endless.jpg", "truncated or damaged", "end marker is missing")
+    assert contents(command.folder) == before
+
+
+def test_images_of_other_sizes_than_annotated_are_noticed(command, endless):
+    """Several images: each has its warnings, which the run counts; --strict_images fails the damaged one only."""
+    shutil.copy(PHOTO, command.folder / "photo.jpg")
+    document = {
+        "images": [
+            {"id": 1, "file_name": "photo.jpg", "width": 7, "height": 5},
+            {"id": 2, "file_name": "endless.jpg", "width": 600, "height": 400},
+        ],
+        "categories": [{"id": 1, "name": "face"}],
+        "annotations": [],
+    }
+    gt = command.folder / "gt.json"
+    gt.write_text(json.dumps(document))
+    words = ("-c", BLAZEFACE, "-o", f"weights={command.weights[BLAZEFACE]}", "--gt", gt, "--cam_out")
+    run = command(*words, "out")
+    assert run.code == 0
+    first, second = run.err
+    says(first, "warning: ", "photo.jpg", "says 7 x 5 pixels, the file has 600 x 400")
+    says(second, "warning: ", "endless.jpg", "the end marker is missing")
+    assert json.loads((command.folder / "out" / "run.json").read_text())["totals"]["warned"] == 2
+    assert command(*words, "strict", "--strict_images").code == 3
+
+
+def test_address_of_an_image_is_to_be_fetched_first(refused):
+    """An image is a file; what to do with an address is said."""
+    says(refused(image="https://host.org/dog.jpg"), "https://host.org/dog.jpg is an address", "wget")

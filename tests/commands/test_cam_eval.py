@@ -12,7 +12,8 @@ from support.places import ROOT
 
 from ppdet_cam.commands.cam_eval import main
 from ppdet_cam.evaluation.files import EVAL_FILE, MEASUREMENTS_FILE, OWN_FILES, PAGE_FILE, PARTIAL_FILE, TABLE_FILE
-from ppdet_cam.questions.truth import TrueBox, read_ground_truth, true_mask
+from ppdet_cam.questions.annotations import read_ground_truth
+from ppdet_cam.questions.truth import TrueBox, true_mask
 
 CONFIG = ROOT / "configs" / "demo" / "ssd.yml"
 GT = ROOT / "demo" / "drawn" / "annotations.json"

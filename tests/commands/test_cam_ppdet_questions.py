@@ -112,12 +112,12 @@ def test_levels_are_printed(command):
 
 
 def test_list_methods_names_every_method(command):
-    """A line per method with what it needs and its paper; no config is needed."""
+    """A line per method with what it needs and its paper, then the one that is no CAM; no config is needed."""
     run = command("--list_methods")
     assert (run.code, run.err, run.devices) == (0, [], [])
     head, *rows = run.out
     assert head.split() == ["method", "needs", "levels", "cost", "paper"]
-    assert [row.split()[0] for row in rows] == methods.names()
+    assert [row.split()[0] for row in rows] == [*methods.names(), "activations"]
     for row, method in zip(rows, map(methods.get, methods.names())):
         assert method.needs.value in row and method.cost in row and row.endswith(method.reference)
 

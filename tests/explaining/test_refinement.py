@@ -18,8 +18,9 @@ from ppdet_cam.explaining.finer import INPUT_PX, finer_layers, finer_of
 from ppdet_cam.explaining.projection import nominal_stride
 from ppdet_cam.methods import methods
 from ppdet_cam.metrics import MeasuredMap, measure
+from ppdet_cam.questions.annotations import read_ground_truth
 from ppdet_cam.questions.question import AUTO, Question
-from ppdet_cam.questions.truth import match, read_ground_truth
+from ppdet_cam.questions.truth import match
 from ppdet_cam.structures import FeatureKind, FeatureMap, ImageGeometry, LevelShare, MapStatus
 
 SCENES = sorted((ROOT / "demo/drawn").glob("*.jpg"))
@@ -225,7 +226,9 @@ def test_refined_maps_show_the_reason_where_it_is_known(model: str) -> None:
     found: dict[str, list[float]] = {"plain": [], "refined": []}
     for path, (kind, refine_by) in itertools.product(SCENES, (("plain", ()), ("refined", AUTO))):
         of_index = {explanation.detection.index: explanation for explanation in explainer(path, refine_by=refine_by)}
-        for one in match([explanation.detection for explanation in of_index.values()], truth.of(path)):
+        for one in match(
+            [explanation.detection for explanation in of_index.values()], truth.boxes[truth.name_of(path)]
+        ):
             evidence_xyxy = one.true_box.evidence_xyxy
             if evidence_xyxy is not None:
                 explanation = of_index[one.index]

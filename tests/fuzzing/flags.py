@@ -9,11 +9,14 @@ import random
 import shutil
 from pathlib import Path
 
-from fuzzing.world import CHOICE, CONFIG, Drawn, explain, save_photo
+from fuzzing.world import CHOICE, CONFIG, Drawn, explain, font, save_photo, video
 from ppdet_cam.commands.cam_ppdet import build_parser
+from ppdet_cam.errors import PpdetCamError
 from ppdet_cam.methods import Needs, methods
 from ppdet_cam.outputs.pictures import KINDS
 from ppdet_cam.outputs.raw import RAW_DTYPES
+from ppdet_cam.questions.question import ACTIVATIONS
+from ppdet_cam.questions.slicing import DEFAULT_OVERLAP, DEFAULT_SIZE, Slicing
 from ppdet_cam.questions.targets import targets
 from ppdet_cam.render.style import COLORMAPS, MASKS, NORMALIZATIONS
 
@@ -25,10 +28,19 @@ GOOD: dict[str, tuple[str, ...]] = {
     "infer_img": ("photo.jpg", "folder/a.png", "folder/b.jpg"),
     "infer_dir": ("folder",),
     "infer_list": ("list.txt",),
+    "video_file": ("clip.mp4",),
+    "frame_interval": ("1", "2"),
+    "slice_size": ("64", "100", "90"),
+    "overlap_ratio": ("0", "0.2", "0.5"),
+    "combine_method": ("nms", "concat", "nmm"),
+    "match_metric": ("ios", "iou"),
+    "match_threshold": ("0.6", "0", "1"),
+    "font": ("font.ttf", "photo.jpg"),
+    "channels": ("0", "2"),
     "gt": ("gt.json",),
     "cam_out": ("cam_out", "new/deep", "single", "mine", "folder", "many"),
     "shard": ("1/1", "1/2", "2/2", "3/7"),
-    "method": tuple(methods.names()),
+    "method": (*methods.names(), ACTIVATIONS),
     "target": (*targets.names(), "box:left", "contrast:face", "other:face", "class:0"),
     "refine_by": ("auto", "model.backbone.blaze_0,model.backbone.blaze_2", "model.neck", "auto,auto", "no.layer"),
     "target_feature_layer_name": (
@@ -65,14 +77,17 @@ TEXTS = (*", a,,b é %s {} - -- -x nan 0 -1 None ' a:b:c : 1,2,3,4 1,2,3,nan 4,3
 TEXTS += (*"class: box: model. model.backbone@9 @".split(), "", " ", "\n", "x" * 3000, "\x1b[31m")
 
 # these stop before anything is done, or name the inputs a second time
-RARE = "help version list_layers list_methods list_targets config infer_img infer_dir infer_list recursive".split()
+RARE = "help version list_layers list_methods list_targets config".split()
+RARE += "infer_img infer_dir infer_list recursive video_file".split()
 
 FOLDER = ("-c", str(CONFIG), "--infer_dir", "folder", *CHOICE)
 EARLIER = {
     "single": explain("photo.jpg"),
     "many": (*FOLDER, "--recursive"),
     "unfinished": (*FOLDER, "--shard", "1/2"),
+    "kept": ("-c", str(CONFIG), *CHOICE, "--gt", "gt.json", "--save", "overlay,raw,panel,summary", "--report"),
 }
+_MOST_SLICES = 60  # of a photograph: each is a forward pass
 
 
 def furnish(here: Path) -> None:
@@ -85,6 +100,8 @@ def furnish(here: Path) -> None:
     (here / "bad.jpg").write_bytes(b"no image")
     (here / "folder" / "bad.jpg").write_bytes((here / "photo.jpg").read_bytes()[:900])
     (here / "list.txt").write_text("photo.jpg\nfolder/a.png\nbad.jpg\n", encoding="utf-8")
+    (here / "clip.mp4").write_bytes(video(2))
+    (here / "font.ttf").write_bytes(font())
     (here / "mine.yml").write_text("use_gpu: false\n", encoding="utf-8")
     (here / "gt.json").write_text(json.dumps(_annotations()), encoding="utf-8")
     os.mkfifo(here / "fifo")
@@ -136,7 +153,20 @@ def draw(draws: random.Random, here: Path, earlier: Path) -> Drawn:
     words = [word for group in groups for word in group]
     if any(word in methods.names() and methods.get(word).needs is Needs.MASKS for word in words):
         words += ["--samples", draws.choice(["2", "5"])]  # of thousands
+    if "--slice_infer" in words and _is_endless(words):
+        words += ["--slice_size", "64", "--overlap_ratio", "0.2"]
     return Drawn(tuple(words), "flags")
+
+
+def _is_endless(words: list[str]) -> bool:
+    """Returns whether a photograph would be cut into very many slices."""
+    try:
+        options, _ = build_parser().parse_known_args(words)
+        size, overlap = options.slice_size or [DEFAULT_SIZE], options.overlap_ratio or [DEFAULT_OVERLAP]
+        slicing = Slicing((size[0], size[-1]), (overlap[0], overlap[-1]))
+        return len(slicing.windows((120, 160))) > _MOST_SLICES
+    except PpdetCamError:
+        return False
 
 
 def _usual(draws: random.Random) -> list[list[str]]:

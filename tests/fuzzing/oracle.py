@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -15,28 +16,54 @@ import numpy as np
 from fuzzing.running import Outcome
 from fuzzing.world import Snapshot, is_folder, snapshot
 from ppdet_cam.commands.cam_ppdet import build_parser
+from ppdet_cam.compare import COMPARE_FILE, COMPARE_RECORD
 from ppdet_cam.errors import PpdetCamError
+from ppdet_cam.evaluation.files import OWN_FILES as EVALUATION_FILES
 from ppdet_cam.outputs.manifest import files_of
+from ppdet_cam.outputs.resume import REPORT_FILE
 
-ERROR = "cam_ppdet: error: "
 LONGEST_ERROR = 4000  # characters
 DONE, WRONG_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
 LISTINGS = ("-h", "--help", "--version", "--list_layers", "--list_methods", "--list_targets")
-RUN_FILES = re.compile(r"(run|run\.partial)\.json|images(\.[0-9]+)?\.jsonl|report\.html")
+RUN_FILES = re.compile(r"(run|run\.partial)\.json|images(\.[0-9]+)?\.jsonl|report\.html|video\.mp4")
+
+# command -> the files that it writes into the folder of its flag, or argument
+OWN_FILES = {
+    "cam_report": ("folder", (REPORT_FILE,)),
+    "cam_compare": ("out", (COMPARE_FILE, COMPARE_RECORD)),
+    "cam_eval": ("out", EVALUATION_FILES),
+}
+PAGE_END = b"</html>"
 
 
-def faults(arguments: Sequence[str], outcome: Outcome, *, before: Snapshot, case: Path, here: Path) -> list[str]:
+def error_of(program: str) -> str:
+    """Returns what a command's error line begins with."""
+    return f"{program}: error: "
+
+
+def faults(
+    arguments: Sequence[str],
+    outcome: Outcome,
+    *,
+    before: Snapshot,
+    case: Path,
+    here: Path,
+    program: str = "cam_ppdet",
+) -> list[str]:
     """Returns what should not have happened, nothing when all is well.
 
     Args:
         arguments: the command line.
+        program: the command.
         outcome: what came of it.
         before: of the case's folder, before the command ran.
         case: everything that the command may see lies in it.
         here: the command's current folder.
     """
     after = snapshot(case)
-    found = list(_printed(outcome))
+    found = list(_printed(outcome, program))
+    if program != "cam_ppdet":
+        return found + list(_own_files(arguments, outcome, before, after, case=case, here=here, program=program))
     cam_out, logs = _output_folders(arguments, here)
     if outcome.code == WRONG_INPUT or cam_out is None or any(word in LISTINGS for word in arguments):
         return found + _changes(before, after)
@@ -61,7 +88,58 @@ def _is_above(name: str, inside: str) -> bool:
     return inside.startswith(f"{name}/")
 
 
-def _printed(outcome: Outcome) -> Iterator[str]:
+def _own_files(
+    arguments: Sequence[str],
+    outcome: Outcome,
+    before: Snapshot,
+    after: Snapshot,
+    *,
+    case: Path,
+    here: Path,
+    program: str,
+) -> Iterator[str]:
+    """Yields what is wrong with what a command left that writes a few files by fixed names into one folder."""
+    argument, names = OWN_FILES[program]
+    # an evaluation that is interrupted, or whose disk fails, keeps what it measured
+    may_write = outcome.code != WRONG_INPUT or program == "cam_eval"
+    may_write = may_write and not any(word in LISTINGS for word in arguments)
+    folder = None if not may_write else _folder_of(arguments, argument, program)
+    allowed = set()
+    if folder is not None:
+        place = Path(os.path.realpath(here / folder))
+        if place.is_relative_to(case):
+            inside = place.relative_to(case)
+            allowed = {str(inside / name) for name in names} | {str(inside), *map(str, inside.parents)}
+            if outcome.code in (DONE, SOME_FAILED):
+                yield from _unwhole(place, names)
+    for name in sorted({*before, *after} - allowed):
+        if before.get(name) != after.get(name):
+            yield f"{name} was {before.get(name)}, is {after.get(name)}"
+
+
+def _folder_of(arguments: Sequence[str], argument: str, program: str) -> Path | None:
+    parser = importlib.import_module(f"ppdet_cam.commands.{program}").build_parser()
+    try:
+        options, _ = parser.parse_known_args([word for word in arguments if word not in LISTINGS])
+    except PpdetCamError:
+        return None
+    return getattr(options, argument)
+
+
+def _unwhole(folder: Path, names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        if not (folder / name).is_file():
+            if name not in ("eval.partial.json", "measurements.jsonl", REPORT_FILE, COMPARE_FILE):
+                yield f"{name} is not there"
+        elif name.endswith(".json"):
+            _parsed((folder / name).read_text("utf-8"))
+        elif name.endswith(".jsonl"):
+            _lines(folder / name)
+        elif name.endswith(".html") and not (folder / name).read_bytes().rstrip().endswith(PAGE_END):
+            yield f"{name} is cut off"
+
+
+def _printed(outcome: Outcome, program: str) -> Iterator[str]:
     if outcome.is_late:
         yield f"it took {outcome.seconds:.0f} s and was interrupted"
     if outcome.escaped:
@@ -71,7 +149,7 @@ def _printed(outcome: Outcome) -> Iterator[str]:
     if "Traceback" in outcome.err:
         yield "a traceback on stderr"
     lines = outcome.err.splitlines()
-    errors = [line for line in lines if line.startswith(ERROR)]
+    errors = [line for line in lines if line.startswith(error_of(program))]
     if len(errors) != (outcome.code == WRONG_INPUT):
         yield f"{len(errors)} error lines with exit code {outcome.code}"
     if any(len(line) > LONGEST_ERROR for line in errors):
@@ -80,7 +158,7 @@ def _printed(outcome: Outcome) -> Iterator[str]:
         yield "something on stdout beside an error"
     if outcome.code == DONE and not outcome.out:
         yield "nothing on stdout"
-    if outcome.code == SOME_FAILED and not any(line.startswith("cam_ppdet: failed: ") for line in lines):
+    if outcome.code == SOME_FAILED and not any(line.startswith(f"{program}: failed: ") for line in lines):
         yield "exit code 3 without a failure"
     if any("Warning:" in line for line in lines):
         yield "a Python warning on stderr"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
@@ -45,16 +46,18 @@ class TooLong(BaseException):
     """The command did not end, not even when it was interrupted."""
 
 
-def run_here(arguments: Sequence[str], here: Path, *, interrupt_after: float | None = None) -> Outcome:
+def run_here(
+    arguments: Sequence[str], here: Path, *, program: str = "cam_ppdet", interrupt_after: float | None = None
+) -> Outcome:
     """Runs a command line in this process.
 
     Args:
         arguments: of the command.
         here: its current folder.
+        program: which command.
         interrupt_after: seconds until Ctrl-C is pressed, to see how it stops.
     """
-    from ppdet_cam.commands.cam_ppdet import main
-
+    main = importlib.import_module(f"ppdet_cam.commands.{program}").main
     code, escaped, started = None, "", time.perf_counter()
     with _current_folder(here), _captured() as read:
         try:
@@ -69,12 +72,15 @@ def run_here(arguments: Sequence[str], here: Path, *, interrupt_after: float | N
     return Outcome(code, out, err, seconds, escaped, interrupt_after is None and seconds > LONGEST)
 
 
-def run_apart(arguments: Sequence[str], here: Path) -> Outcome:
+def run_apart(arguments: Sequence[str], here: Path, *, program: str = "cam_ppdet") -> Outcome:
     """Runs a command line in a process of its own."""
     started = time.perf_counter()
-    words = [sys.executable, str(ROOT / "tools" / "cam_ppdet.py"), *arguments]
+    words = [sys.executable, "-m", f"ppdet_cam.commands.{program}", *arguments]
+    if program == "cam_ppdet":
+        words = [sys.executable, str(ROOT / "tools" / "cam_ppdet.py"), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     try:
-        done = subprocess.run(words, cwd=here, capture_output=True, timeout=4 * LONGEST, check=False)
+        done = subprocess.run(words, cwd=here, capture_output=True, timeout=4 * LONGEST, check=False, env=environment)
     except subprocess.TimeoutExpired:
         return Outcome(None, "", "", time.perf_counter() - started, is_late=True)
     out, err = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))

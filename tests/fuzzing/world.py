@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import random
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import cv2
+import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -29,10 +34,11 @@ Snapshot = dict[str, str]
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a kind of case draws: the command line, and in words what is wrong with its inputs."""
+    """What a kind of case draws: the command line, in words what is wrong with its inputs, and the command."""
 
     arguments: tuple[str, ...]
     what: str
+    program: str = "cam_ppdet"
 
 
 Draw = Callable[[random.Random, Path], Drawn]
@@ -90,3 +96,24 @@ def spliced(content: bytes, draws: random.Random) -> bytes:
     rest = content[:start] + content[start + len(part) :]
     place = draws.randrange(max(1, len(rest)))
     return rest[:place] + draws.choice([b"", part * 2, draws.randbytes(len(part)), bytes(len(part))]) + rest[place:]
+
+
+@cache
+def video(frames: int) -> bytes:
+    """Returns a small video."""
+    photo = cv2.resize(cv2.imread(str(SCENE)), (96, 72))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "made.mp4"
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 12.5, (96, 72))
+        for number in range(frames):
+            writer.write(np.roll(photo, 5 * number, axis=1))
+        writer.release()
+        return path.read_bytes()
+
+
+@cache
+def font() -> bytes:
+    """Returns a font that is always there."""
+    matplotlib = importlib.util.find_spec("matplotlib")
+    assert matplotlib is not None and matplotlib.origin is not None
+    return (Path(matplotlib.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf").read_bytes()

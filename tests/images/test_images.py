@@ -167,23 +167,69 @@ def test_read_image_refuses_a_truncated_file(
 
 
 @pytest.mark.parametrize("size", [WIDTH, 64, 200, 333])
-@pytest.mark.parametrize("missing", [1, 2, 3, 10])
-def test_read_image_refuses_a_jpeg_without_its_end(size: int, missing: int, tmp_path: Path) -> None:
-    """Even the last bytes count: without them OpenCV leaves the last rows undecoded."""
+@pytest.mark.parametrize("missing", [3, 4, 10])
+def test_read_image_refuses_a_jpeg_without_the_data_of_its_last_pixels(size: int, missing: int, tmp_path: Path) -> None:
+    """A single byte of the last pixels' data counts."""
     encoded = encode(photograph(width=size, height=size), "JPEG", quality=60)
     (tmp_path / "cut.jpg").write_bytes(encoded[:-missing])
     with pytest.raises(ImageError, match="truncated or damaged"):
         read_image(tmp_path / "cut.jpg")
 
 
-def test_read_image_refuses_a_jpeg_whose_end_marker_only_opencv_misses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("pillow", ["complains", "is content"])
+@pytest.mark.parametrize("missing", [1, 2])
+@pytest.mark.parametrize("name", ["rgb.jpg", "progressive.jpg", "gray.jpg", "cmyk.jpg", "one_pixel.jpg"])
+def test_read_image_reads_a_jpeg_without_its_end_marker_whole(
+    name: str, missing: int, pillow: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When Pillow is content with a JPEG without an end marker, OpenCV's decodes still tell; OpenCV 5 makes none."""
-    monkeypatch.setattr(images, "_check_whole", lambda encoded, path: "JPEG")
+    """Without the marker alone every pixel is there, to the last row, and it is noted; when asked for it is refused."""
+    if pillow == "is content":
+        monkeypatch.setattr(images, "_examined", lambda encoded, path: ("JPEG", None))
+    whole = ENCODINGS[name]()
+    (tmp_path / "cut.jpg").write_bytes(whole[:-missing])
+    frame = read_image(tmp_path / "cut.jpg")
+    assert np.array_equal(frame.image, decode_as_ppdet(whole))
+    assert frame.notes == ("the file is damaged (JPEG: the end marker is missing), but has all its pixels",)
+    with pytest.raises(ImageError, match=r"cut\.jpg.*the end marker is missing.*copy"):
+        read_image(tmp_path / "cut.jpg", strict=True)
+
+
+@pytest.mark.parametrize("name", ["rgb.jpg", "rgb.png", "rgb.jp2", "rgb.tif"])
+def test_read_image_notes_what_pillow_complains_of(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that OpenCV decodes whole is read whatever Pillow has against it, and that is noted."""
+
+    def complain(*_: object) -> None:
+        raise OSError("odd data")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", complain)
+    (tmp_path / name).write_bytes(ENCODINGS[name]())
+    frame = read_image(tmp_path / name)
+    assert np.array_equal(frame.image, decode_as_ppdet(ENCODINGS[name]()))
+    assert [note for note in frame.notes if "odd data" in note] == list(frame.notes) != []
+    with pytest.raises(ImageError, match="odd data"):
+        read_image(tmp_path / name, strict=True)
+
+
+def test_read_image_notes_nothing_about_whole_files(tmp_path: Path) -> None:
+    """Every whole file passes strictly, and without a word."""
+    for name, encoded in ENCODINGS.items():
+        (tmp_path / name).write_bytes(encoded())
+        assert read_image(tmp_path / name, strict=True).notes == ()
+
+
+def test_frame_of_warns_of_a_damaged_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """From Python, what is amiss with a file is logged."""
     (tmp_path / "cut.jpg").write_bytes(ENCODINGS["rgb.jpg"]()[:-2])
-    with pytest.raises(ImageError, match="end marker is missing|OpenCV cannot decode"):
-        read_image(tmp_path / "cut.jpg")
+    images.frame_of(tmp_path / "cut.jpg")
+    assert "cut.jpg: the file is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("address", ["https://host.org/a/photo.jpg", "s3://bucket/photo.jpg", "file:///tmp/x.jpg"])
+def test_read_image_says_that_an_address_is_to_be_fetched_first(address: str) -> None:
+    """An address, which a path mangles, is shown as it was given, with what to do."""
+    shown = address.replace("///", "//")
+    with pytest.raises(ImageError, match=f"^{shown} is an address.*fetch it first.*wget or curl"):
+        read_image(Path(address))
 
 
 def test_read_image_names_missing_files(tmp_path: Path) -> None:

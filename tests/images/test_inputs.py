@@ -10,7 +10,7 @@ import pytest
 
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.images.inputs import ImageFile, Inputs, annotated_images, list_images, unique_names
-from ppdet_cam.questions.truth import read_ground_truth
+from ppdet_cam.questions.annotations import read_ground_truth
 
 
 def make(folder: Path, *names: str) -> Path:
@@ -267,3 +267,30 @@ def test_annotated_images_in_two_places_are_refused(tmp_path):
         annotated_images(truth, tmp_path / "annotations")
     with pytest.raises(ConfigError, match="has no images"):
         annotated_images(read_ground_truth(truth_file(tmp_path / "empty.json"), ["dog"]))
+
+
+@pytest.mark.parametrize(
+    ("gt", "images"),
+    [
+        ("VOC/Annotations", "VOC/JPEGImages"),
+        ("set/labels/train", "set/images/train"),
+        ("set/labels", "set/images"),
+        ("set/train/labels", "set/train/images"),
+        ("all", "all"),
+    ],
+)
+def test_images_of_a_file_each_are_found_where_tools_put_them(tmp_path, gt, images):
+    """Names without suffix find the images' files, whatever their suffix; one that is not there is listed as well."""
+    for name in ("a", "b", "gone"):
+        (tmp_path / gt).mkdir(parents=True, exist_ok=True)
+        (tmp_path / gt / f"{name}.txt").write_text("0 0.5 0.5 0.1 0.1")
+    make(tmp_path / images, "a.png", "b.JPG", "other.jpg")
+    truth = read_ground_truth(tmp_path / gt, ["dog"])
+    found = annotated_images(truth)
+    assert [(image.annotated, os.path.basename(image.path)) for image in found] == [
+        ("a", "a.png"),
+        ("b", "b.JPG"),
+        ("gone", "gone.jpg"),
+    ]
+    assert os.path.samefile(found[0].path, tmp_path / images / "a.png")
+    assert annotated_images(truth, tmp_path / images)[1].path == str(tmp_path / images / "b.JPG")

@@ -46,9 +46,11 @@ def test_finished_run_has_its_files_and_nothing_else(tmp_path, uninterrupted):
     assert record["totals"] == {
         "images": 6,
         "failed": 1,
+        "warned": 0,
         "detections": 15,
         "explained": 5,
         "blank": 0,
+        "views": 0,
         "highest_score": 0.53,
     }
     assert {key: record[key] for key in DOCUMENT} == DOCUMENT

@@ -9,8 +9,9 @@ from support.places import ROOT
 from ppdet_cam import Explainer
 from ppdet_cam.errors import ConfigError, UnknownNameError
 from ppdet_cam.images.reading import read_image
+from ppdet_cam.questions.annotations import read_ground_truth
 from ppdet_cam.questions.overlaps import MATCH_IOU, iou
-from ppdet_cam.questions.truth import TrueBox, match, read_ground_truth
+from ppdet_cam.questions.truth import TrueBox, match
 from ppdet_cam.structures import MapStatus, Verdict
 
 # with this NMS a candidate may be suppressed by a detection that does not find it: their IoU lies between the two
@@ -171,7 +172,8 @@ def test_limits_of_nms_leave_boxes_out(explainer, forward):
 @pytest.fixture(scope="module")
 def true_boxes(explainer):
     """The scene's annotated objects."""
-    return read_ground_truth(TRUTH, explainer.detector.class_names).of(SCENE)
+    truth = read_ground_truth(TRUTH, explainer.detector.class_names)
+    return truth.boxes[truth.name_of(SCENE)]
 
 
 def test_objects_that_nothing_found_are_asked_about(explainer, forward, true_boxes):

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from ppdet_cam.errors import ConfigError, PpdetCamError
+from ppdet_cam.questions.annotations import read_ground_truth
 from ppdet_cam.questions.boxes import AskedBox
-from ppdet_cam.questions.truth import GroundTruth, Match, TrueBox, match, missed, read_ground_truth
+from ppdet_cam.questions.truth import GroundTruth, Match, TrueBox, match, missed
 from ppdet_cam.structures import Detection
 
 NAMES = ("cat", "dog")
@@ -41,6 +42,25 @@ def written(tmp_path):
 
 
 # reading
+
+
+@pytest.mark.parametrize(
+    ("hw", "said"),
+    [
+        ((480, 640), None),
+        ((240, 320), "says 640 x 480 pixels, the file has 320 x 240; the annotated boxes"),
+        ((640, 480), "says 640 x 480 pixels, the file has 480 x 640, turned by its EXIF orientation or not"),
+    ],
+)
+def test_size_note_is_of_images_that_are_not_as_large_as_annotated(written, hw, said) -> None:
+    """A size that differs is told with both; the same size, none, or one that is no size is not."""
+    content = document()
+    content["images"][0].update(width=640, height=480)
+    content["images"][1].update(width="wide", height=0)
+    truth = read_ground_truth(written(content), NAMES)
+    note = truth.size_note("a.jpg", hw)
+    assert (note is None) if said is None else (said in note and str(truth.path) in note)
+    assert truth.size_note("val/b.jpg", hw) is None
 
 
 def test_read_ground_truth_gives_corners_by_image(written) -> None:
@@ -139,7 +159,7 @@ def test_read_ground_truth_refuses_what_cannot_be_read(tmp_path) -> None:
     """A file that is not there, and a folder."""
     with pytest.raises(ConfigError, match=r"--gt .*none\.json cannot be read: No such file or directory"):
         read_ground_truth(tmp_path / "none.json", NAMES)
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="holds no annotations; give COCO's JSON, a folder of VOC's"):
         read_ground_truth(tmp_path, NAMES)
 
 
@@ -173,6 +193,10 @@ def test_read_ground_truth_that_is_not_utf8_is_refused(tmp_path) -> None:
 # the image's objects
 
 
+def objects_of(truth: GroundTruth, image: Path) -> tuple[TrueBox, ...]:
+    return truth.objects(truth.name_of(image), (10, 10))
+
+
 def truth_of(*names: str) -> GroundTruth:
     return GroundTruth(Path("t.json"), {name: (TrueBox(n, "dog", (0, 0, 1, 1)),) for n, name in enumerate(names)})
 
@@ -189,7 +213,7 @@ def truth_of(*names: str) -> GroundTruth:
 )
 def test_image_is_found_by_the_end_of_its_path(names: tuple, image: str, expected: int) -> None:
     """The annotated name is the end of the path, part by part; failing that, the file's name alone must do."""
-    (box,) = truth_of(*names).of(Path(image))
+    (box,) = objects_of(truth_of(*names), Path(image))
     assert box.annotation_id == expected
 
 
@@ -198,7 +222,7 @@ def test_image_is_found_in_the_current_folder(tmp_path, monkeypatch) -> None:
     folder = tmp_path / "train"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    (box,) = truth_of("val/a.jpg", "train/a.jpg").of(Path("a.jpg"))
+    (box,) = objects_of(truth_of("val/a.jpg", "train/a.jpg"), Path("a.jpg"))
     assert box.annotation_id == 1
 
 
@@ -215,7 +239,7 @@ def test_image_is_found_in_the_current_folder(tmp_path, monkeypatch) -> None:
 def test_image_that_is_not_there_or_several_is_refused(names: tuple, image: str, message: str) -> None:
     """No image of that name, with the close ones; or several, of which none is meant more than another."""
     with pytest.raises(ConfigError) as caught:
-        truth_of(*names).of(Path(image))
+        objects_of(truth_of(*names), Path(image))
     assert message in str(caught.value)
 
 
@@ -281,7 +305,7 @@ def test_backslashes_in_file_names_are_folders(tmp_path: Path) -> None:
     }
     path = tmp_path / "gt.json"
     path.write_text(json.dumps(document), encoding="utf-8")
-    (found,) = read_ground_truth(path, ["face"]).of(tmp_path / "val" / "a.jpg")
+    (found,) = objects_of(read_ground_truth(path, ["face"]), tmp_path / "val" / "a.jpg")
     assert found.annotation_id == 5
 
 

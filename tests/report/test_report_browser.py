@@ -503,3 +503,21 @@ def test_report_names_its_controls_and_pictures(page: sync_api.Page, report: str
 def boxes_of(page: sync_api.Page) -> list[Record]:
     values = json.loads(page.locator("#report-values").text_content() or "")
     return [box for image in values["images"] for box in image["boxes"]]
+
+
+def test_page_shows_layers_and_warnings(page: sync_api.Page, tmp_path: Path) -> None:
+    """A run that explained no box shows its panels; an image with something amiss says so in its row and its page."""
+    drawn = add_pictures(tmp_path, image_record("a", [box_record(0)]))
+    panel = next(iter(drawn["boxes"][0]["files"].values()))
+    view = {"layer": "model.neck", "level": 1, "grid_hw": [5, 7], "channels": 256, "files": {"panel": panel}}
+    images = [image_record("a", views=[view]), image_record("b", views=[view], warnings=["the file is damaged"])]
+    write_run(tmp_path, images)
+    page.goto(write_report(tmp_path).as_uri())
+    section = page.get_by_role("region", name="What the layers show")
+    expect(section if section.count() else page.get_by_text("What the layers show")).to_be_visible()
+    page.get_by_role("link", name="b", exact=True).first.click()
+    expect(page.get_by_role("img", name="model.neck@1")).to_be_visible()
+    expect(page.get_by_text("model.neck@1 · 5×7 cells · 256 channels")).to_be_visible()
+    expect(page.get_by_text("Warning: the file is damaged.")).to_be_visible()
+    page.goto(page.url.split("#")[0] + "#images")
+    expect(page.locator("#page-images").get_by_text("warning", exact=True)).to_be_visible()

@@ -122,7 +122,9 @@ class RCNNExtractor(Extractor):
 
     def _with_mask(self, watch: Watch, source: Source, class_id: int) -> Source:
         with paddle.no_grad():
-            boxes = self.outputs(watch, [source], wanted=Quantity.BOXES).boxes_xyxy[0].numpy()
+            decoded = self.outputs(watch, [source], wanted=Quantity.BOXES).boxes_xyxy
+            assert decoded is not None  # asked for
+            boxes = decoded[0].numpy()
         height, width = watch.inputs[self.model.rpn_head][0][1]["im_shape"][0].numpy()
         box = np.clip(boxes[class_id if len(boxes) > 1 else 0], 0, [width, height, width, height])
         placed = dataclasses.replace(source, mask=MaskPlace(class_id, box_of(box), np.zeros(0, np.int64)))

@@ -83,7 +83,7 @@ class SOLOv2Extractor(Extractor):
             kept.extend([index.numpy(), lowered.numpy(), kept_labels.numpy(), scores.numpy()])
             return masks.gather(index), lowered, kept_labels
 
-        @paddle.no_grad()
+        @paddle.no_grad()  # type: ignore[untyped-decorator]
         def predict(
             classes: Sequence[paddle.Tensor],
             kernels: Sequence[paddle.Tensor],

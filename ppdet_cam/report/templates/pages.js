@@ -50,6 +50,14 @@ function showPage(page, image, isFirst) {
 const TRUTH_OR_ASKED = hasRoles ? [COLUMNS.role] : [];
 const IMAGE = hasSeveralImages ? [COLUMNS.image] : [];
 
+function viewsSection() {
+  const shown = images.filter((image) => image.views.length);
+  if (!shown.length) return null;
+  const entry = (image) => element("li", {}, element("a", { href: imageHash(image) }, image.title));
+  const content = shown.length === 1 ? shown[0].views.map(viewOf) : [element("ul", {}, ...shown.map(entry))];
+  return sectionOf("What the layers show", null, element("div", { class: "views" }, ...content));
+}
+
 function failuresSection() {
   const failures = images.filter((image) => image.failure !== null);
   if (!failures.length) return null;
@@ -170,7 +178,8 @@ const boxesPage = {
     });
     const all = sectionOf("All boxes", null, this.filtered.form, table.node);
     all.id = "all-boxes";
-    fill(nodeOf("sections"), {}, [failuresSection(), findingsSection(), askedSection(), all]);
+    const sections = [failuresSection(), findingsSection(), askedSection(), viewsSection(), all];
+    fill(nodeOf("sections"), {}, sections);
   },
 
   fields() {
@@ -275,9 +284,8 @@ const imagesPage = {
           key: "failed",
           label: "Status",
           kind: "spare",
-          value: (image) => (image.failure === null ? "ok" : "failed"),
-          cell: (image) =>
-            image.failure === null ? element("span", { class: "quiet" }, "ok") : badge("failed", "bad", image.failure),
+          value: (image) => (image.failure !== null ? "failed" : image.warnings.length ? "warning" : "ok"),
+          cell: imageStatusOf,
         },
       ],
     });
@@ -315,6 +323,34 @@ const imagesPage = {
 
 // --- the page of one image ---
 
+const imageStatusOf = (image) => {
+  if (image.failure !== null) return badge("failed", "bad", image.failure);
+  if (image.warnings.length) return badge("warning", "warning", image.warnings.join("; "));
+  return element("span", { class: "quiet" }, "ok");
+};
+
+// What a layer shows whatever the boxes: its panel, and what it is of.
+function viewOf(view) {
+  const url = view.files.panel;
+  const caption = `${view.title} · ${view.grid} cells · ${plural(view.channels, "channel")}`;
+  return element(
+    "figure",
+    { class: "image-picture" },
+    element(
+      "a",
+      { href: url, target: "_blank", rel: "noopener" },
+      element("img", {
+        src: url,
+        class: "whole",
+        loading: "lazy",
+        alt: caption,
+        onerror: (event) => event.target.replaceWith(notFound(url)),
+      }),
+    ),
+    element("figcaption", { class: "quiet" }, caption),
+  );
+}
+
 const imagePage = {
   show(image) {
     const step = (label, offset) => {
@@ -342,11 +378,13 @@ const imagePage = {
           : null,
       ),
       element("p", { class: "quiet" }, facts, ...fileLinks(image)),
+      ...image.warnings.map((warning) => element("p", { class: "note" }, `Warning: ${warning}.`)),
       image.failure === null ? this.body(image) : element("p", { class: "note" }, `Failed: ${image.failure}`),
     );
   },
 
   body(image) {
+    if (image.views.length) return element("div", { class: "views" }, ...image.views.map(viewOf));
     if (!image.boxes.length)
       return element(
         "p",
