@@ -74,16 +74,13 @@ def to_run(configs: Sequence[Config], found: Mapping[str, Outcome], *, retry: bo
         found: outcomes by key.
         retry: run those again, too, that are not explained.
     """
-    open_groups = {
-        key: group
-        for key, group in grouped(configs).items()
-        if key not in found or (retry and found[key]["status"] != EXPLAINED)
-    }
-    turn: dict[str, int] = {}
+    groups = grouped(configs)
+    seen: dict[str, int] = {}
     turns = {}
-    for key, group in open_groups.items():
-        turns[key] = turn[group[0].family] = turn.get(group[0].family, 0) + 1
-    return {key: open_groups[key] for key in sorted(open_groups, key=turns.__getitem__)}
+    for key, group in groups.items():
+        turns[key] = seen[group[0].family] = seen.get(group[0].family, 0) + 1
+    left = [key for key in groups if key not in found or (retry and found[key]["status"] != EXPLAINED)]
+    return {key: groups[key] for key in sorted(left, key=turns.__getitem__)}
 
 
 def document(

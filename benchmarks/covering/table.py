@@ -120,7 +120,7 @@ def _left(rows: Sequence[Row]) -> str:
             f"`{family}`",
             str(len(names)),
             _names(names),
-            _cell(f"ppdet: {reason}" if status == PPDET else reason or status),
+            f"ppdet: {reason}" if status == PPDET else reason or status,
         ]
         for (family, status, reason), names in sorted(groups.items())
     ]
@@ -129,7 +129,3 @@ def _left(rows: Sequence[Row]) -> str:
 
 def _names(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -167,7 +167,7 @@ def score_from_backbone(detector, features, forward, kept):
 def query_score(forward, necked, kept):
     """A query's score through ppdet's transformer and head, with the queries where they were."""
     model, source = forward.extractor.model, forward.extractor.source(forward.watch, kept.row)
-    with forward.extractor.on_sources([source]):
+    with forward.extractor.on_sources([source]), forward.extractor.whole_graph():
         _, logits, _ = model.detr_head(
             model.transformer(necked, *forward.watch.inputs[model.transformer][0][1:]), necked
         )
