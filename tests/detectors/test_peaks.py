@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ppdet_cam import Explainer
-from ppdet_cam.questions.boxes import MATCH_IOU, iou
 from ppdet_cam.questions.heights import higher_neighbour
+from ppdet_cam.questions.overlaps import MATCH_IOU, iou
 from ppdet_cam.structures import MapStatus, Verdict
 
 HEADS = ("centernet", "ttfnet", "fairmot", "centertrack")

@@ -18,7 +18,7 @@ from ppdet_cam.detectors.families.rotated import corners_of_rotated
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.explaining.replay import candidates_of_images
 from ppdet_cam.polygons import areas, box_around, is_convex, polygon_coverage, polygon_iou
-from ppdet_cam.questions.truth import read_ground_truth
+from ppdet_cam.questions.annotations import read_ground_truth
 from ppdet_cam.running.drawing import energy_in_box
 from ppdet_cam.structures import Frame, MapStatus, Quantity, Verdict
 

@@ -9,11 +9,12 @@ import pytest
 
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.polygons import box_around, polygon_of
+from ppdet_cam.questions.annotations import read_ground_truth
 from ppdet_cam.questions.boxes import AskedBox, Scene, asked_box, judge, parse_box
 from ppdet_cam.questions.choices import asked
 from ppdet_cam.questions.overlaps import overlaps
 from ppdet_cam.questions.question import Question
-from ppdet_cam.questions.truth import TrueBox, match, read_ground_truth
+from ppdet_cam.questions.truth import TrueBox, match
 from ppdet_cam.structures import Candidates, Detection, Verdict
 
 NAMES = ("ship", "plane")
