@@ -56,6 +56,22 @@ SUPPORTED = (
     Supported("RetinaNet", ("RetinaNet (RetinaHead)",), "retinanet/retinanet_r50_fpn_2x_coco.yml"),
     Supported("SSD", ("SSD (SSDHead)",), "ssd/ssd_mobilenet_v1_300_120e_voc.yml"),
     Supported("BlazeFace", ("BlazeFace (FaceHead)",), "face_detection/blazeface_1000e.yml"),
+    Supported("PP-YOLOE-Ins", ("YOLOv3 (PPYOLOEInsHead)", "PPYOLOE (PPYOLOEInsHead)")),
+    Supported("PP-YOLOE-R", ("YOLOv3 (PPYOLOERHead)",), "rotate/ppyoloe_r_crn_s_3x_dota.yml"),
+    Supported("FCOSR", ("YOLOv3 (FCOSRHead)",), "rotate/fcosr_x50_3x_dota.yml"),
+    Supported("S2ANet", ("S2ANet (S2ANetHead)",), "rotate/s2anet_alignconv_2x_dota.yml"),
+    Supported("ARSL-FCOS", ("ARSL_FCOS (FCOSHead_ARSL)",)),
+    Supported("CenterNet, FairMOT", ("CenterNet (CenterNetHead)",), "centernet/centernet_r50_140e_coco.yml"),
+    Supported("TTFNet, PAFNet", ("TTFNet (TTFHead)",), "ttfnet/ttfnet_darknet53_1x_coco.yml"),
+    Supported("CenterTrack", ("CenterTrack (CenterNetHead)",), "mot/centertrack/centertrack_dla34_70e_mot17.yml"),
+    Supported("JDE", ("YOLOv3 (JDEBBoxPostProcess)",), "mot/jde/jde_darknet53_30e_576x320.yml"),
+    Supported("DETR", ("DETR (DETRHead)",), "detr/detr_r50_1x_coco.yml"),
+    Supported("Deformable DETR", ("DETR (DeformableDETRHead)",), "deformable_detr/deformable_detr_r50_1x_coco.yml"),
+    Supported("DINO, Group DINO, QR, RT-DETR, RT-DETRv2", ("DETR (DINOHead)",), "dino/dino_r50_4scale_1x_coco.yml"),
+    Supported("Mask RT-DETR", ("DETR (MaskDINOHead)",)),
+    Supported("Sparse R-CNN", ("SparseRCNN (SparseRCNNHead)",), "sparse_rcnn/sparse_rcnn_r50_fpn_3x_pro100_coco.yml"),
+    Supported("QueryInst", ("QueryInst (SparseRoIHead)",), "queryinst/queryinst_r50_fpn_1x_pro100_coco.yml"),
+    Supported("SOLOv2", ("SOLOv2 (SOLOv2Head)",), "solov2/solov2_r50_fpn_1x_coco.yml"),
 )
 
 
