@@ -44,7 +44,7 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     random = np.random.default_rng(seed)
     _fill(detector.model, random)
     if not hasattr(detector.model, "detr_head"):
-        _fill_queries(detector.model, random)
+        _fill_queries_and_masks(detector.model, np.random.default_rng([seed, 5]))
     if hasattr(detector.model, "yolo_head") and detector.model.post_process is not None:
         _seed_anchor_yolo(detector, frame, boxes=boxes)
         return
@@ -120,16 +120,15 @@ def _fill(model: nn.Layer, random: np.random.Generator) -> None:
             joint.set_value(random.normal(0, joint.shape[0] ** -0.5, joint.shape).astype(np.float32))
 
 
-def _fill_queries(model: nn.Layer, random: np.random.Generator) -> None:
-    """Seeds what queries are made of, and puts learned proposals all over the image: as built all are the image."""
+def _fill_queries_and_masks(model: nn.Layer, random: np.random.Generator) -> None:
+    """Seeds what queries and masks are made of, and puts learned proposals all over the image: as built all are it."""
+    for layer in (layer for layer in model.sublayers() if isinstance(layer, nn.Conv2DTranspose)):
+        layer.weight.set_value(random.normal(0, layer.weight.shape[0] ** -0.5, layer.weight.shape).astype(np.float32))
     queries = [layer for _, layer in model.named_sublayers() if isinstance(layer, nn.Embedding)]
     for layer in queries:
         count, numbers = layer.weight.shape
         places = np.concatenate([random.uniform(0.2, 0.8, (count, 2)), random.uniform(0.2, 0.6, (count, 2))], axis=1)
         layer.weight.set_value((places if numbers == 4 else random.normal(0, 1, (count, numbers))).astype(np.float32))
-    for name, value in model.named_parameters() if queries else ():
-        if name.endswith("in_proj_weight"):
-            value.set_value(random.normal(0, value.shape[0] ** -0.5, value.shape).astype(np.float32))
 
 
 def _start_anew(layers: Sequence[nn.Layer], random: np.random.Generator) -> None:
