@@ -106,7 +106,8 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
 
 def _fill(model: nn.Layer, random: np.random.Generator) -> None:
     """Fills every layer with He-scaled normal weights; normalisation and PP-YOLOE's projection stay as built."""
-    has_queries = hasattr(model, "detr_head")  # whose biases ppdet draws at random
+    has_queries = any(isinstance(layer, nn.Embedding) for layer in model.sublayers()) or hasattr(model, "detr_head")
+    # ppdet draws the biases of what works on queries at random
     for name, layer in model.named_sublayers():
         if isinstance(layer, (nn.Conv2D, nn.Linear)) and not name.endswith("proj_conv"):
             fan_in = int(np.prod(layer.weight.shape)) // _outputs(layer)
