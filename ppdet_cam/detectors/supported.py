@@ -56,6 +56,9 @@ SUPPORTED = (
     Supported("RetinaNet", ("RetinaNet (RetinaHead)",), "retinanet/retinanet_r50_fpn_2x_coco.yml"),
     Supported("SSD", ("SSD (SSDHead)",), "ssd/ssd_mobilenet_v1_300_120e_voc.yml"),
     Supported("BlazeFace", ("BlazeFace (FaceHead)",), "face_detection/blazeface_1000e.yml"),
+    Supported("PP-YOLOE-R (rotated boxes)", ("YOLOv3 (PPYOLOERHead)",), "rotate/ppyoloe_r/ppyoloe_r_crn_s_3x_dota.yml"),
+    Supported("FCOSR (rotated boxes)", ("YOLOv3 (FCOSRHead)",), "rotate/fcosr/fcosr_x50_3x_dota.yml"),
+    Supported("S2ANet (rotated boxes)", ("S2ANet (S2ANetHead)",), "rotate/s2anet/s2anet_alignconv_2x_dota.yml"),
 )
 
 

@@ -21,7 +21,11 @@ COMMANDS = re.findall(
     r"^python tools/cam_ppdet\.py .*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
 )
 # the photographs that the commands name are PaddleDetection's; others stand in for them
-STAND_INS = {"000000014439.jpg": "coffee.jpg", "hrnet_demo.jpg": "astronaut.jpg"}
+STAND_INS = {
+    "000000014439.jpg": "coffee.jpg",
+    "hrnet_demo.jpg": "astronaut.jpg",
+    "P0861__1.0__1154___824.png": "cat.jpg",
+}
 
 
 def options_of(command: str) -> dict[str, str]:
@@ -66,9 +70,9 @@ def fill_cache(workplace):
 
 
 def test_all_documented_commands_are_found():
-    """The README documents sixteen commands, each with its own output folder."""
-    assert len(COMMANDS) == 16
-    assert len({options_of(command)["--cam_out"] for command in COMMANDS}) == 16
+    """The README documents nineteen commands, each with its own output folder."""
+    assert len(COMMANDS) == 19
+    assert len({options_of(command)["--cam_out"] for command in COMMANDS}) == 19
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: options_of(command)["--cam_out"])
