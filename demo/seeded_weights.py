@@ -298,6 +298,9 @@ def _seed_rotated(detector: Detector, frame: Frame, random: np.random.Generator,
     head = getattr(detector.model, detector.extractor.head_name)
     if hasattr(head, "odm_cls"):  # S2ANet: the second stage looks where the first one says
         places, angles, classes = [head.fam_reg, head.odm_reg], [], [head.odm_cls]
+        if head.align_conv_type == "AlignConv":  # ppdet draws it from paddle's own lots
+            weight = head.align_conv.align_conv.weight
+            weight.set_value(random.normal(0, 0.01, weight.shape).astype(np.float32))
     elif hasattr(head, "pred_xy"):  # FCOSR
         places, angles, classes = [head.pred_xy, head.pred_wh], [head.pred_angle], [head.pred_cls]
     else:

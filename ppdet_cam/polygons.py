@@ -82,9 +82,6 @@ def areas(polygons_xy: np.ndarray) -> np.ndarray:
 def polygon_iou(polygon_xy: Sequence[Sequence[float]], polygons_xy: np.ndarray) -> np.ndarray:
     """Returns intersection over union of one convex polygon with each of others.
 
-    Each is cut along the one's edges, one after the other (Sutherland and Hodgman, "Reentrant Polygon Clipping",
-    Communications of the ACM, 1974).
-
     Args:
         polygon_xy: its corners.
         polygons_xy: [M, corners, 2].
@@ -97,16 +94,37 @@ def polygon_iou(polygon_xy: Sequence[Sequence[float]], polygons_xy: np.ndarray) 
         >>> polygon_iou(diamond, np.array([[(0, 0), (2, 0), (2, 2), (0, 2)], diamond]))
         array([0.5, 1. ])
     """
+    shared = shared_areas(polygon_xy, polygons_xy)
+    union = areas(np.asarray(polygon_xy)[None]) + areas(polygons_xy) - shared
+    return np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
+
+
+def shared_areas(polygon_xy: Sequence[Sequence[float]] | np.ndarray, polygons_xy: np.ndarray) -> np.ndarray:
+    """Returns the area that one convex polygon shares with each of others.
+
+    Each is cut along the one's edges, one after the other (Sutherland and Hodgman, "Reentrant Polygon Clipping",
+    Communications of the ACM, 1974).
+
+    Args:
+        polygon_xy: its corners.
+        polygons_xy: [M, corners, 2].
+
+    Returns:
+        float64 [M], >= 0.
+
+    Example:
+        >>> shared_areas([(1, 0), (2, 1), (1, 2), (0, 1)], np.array([[(0, 0), (1, 0), (1, 2), (0, 2)]]))
+        array([1.])
+    """
     one, others = np.asarray(polygon_xy, np.float64), np.asarray(polygons_xy, np.float64)
-    overlaps = np.zeros(len(others))
+    shared = np.zeros(len(others))
     if not len(others):
-        return overlaps
+        return shared
     mine, theirs = boxes_around_polygons(one[None]), boxes_around_polygons(others)
     near = np.flatnonzero((theirs[:, :2] < mine[:, 2:]).all(axis=1) & (theirs[:, 2:] > mine[:, :2]).all(axis=1))
-    shared = areas(_cut(others[near], one)) if near.size else np.zeros(0)
-    union = areas(one[None]) + areas(others[near]) - shared
-    overlaps[near] = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
-    return overlaps
+    if near.size:
+        shared[near] = areas(_cut(others[near], one))
+    return shared
 
 
 def polygon_coverage(polygon_xy: Sequence[Sequence[float]], *, map_hw: tuple[int, int]) -> np.ndarray:

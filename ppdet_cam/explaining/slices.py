@@ -70,7 +70,12 @@ def _cut(frame: Frame, window: Window) -> Frame:
 
 
 def _shifted(detection: Detection, window: Window) -> Detection:
-    return replace(detection, box_xyxy=_shifted_box(detection.box_xyxy, window))
+    polygon = detection.polygon_xy
+    return replace(
+        detection,
+        box_xyxy=_shifted_box(detection.box_xyxy, window),
+        polygon_xy=None if polygon is None else tuple((x + window[0], y + window[1]) for x, y in polygon),
+    )
 
 
 def _shifted_box(box_xyxy: tuple[float, float, float, float], window: Window) -> tuple[float, float, float, float]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.polygons import BoxXyxy, PolygonXy, is_convex, polygon_of
-from ppdet_cam.questions.truth import GroundTruth, TrueBox
+from ppdet_cam.polygons import BoxXyxy
+from ppdet_cam.questions.truth import GroundTruth, TrueBox, four_corners
 
 
 def read(path: Path, class_names: Sequence[str]) -> tuple[GroundTruth, Collection[str]]:
@@ -37,7 +37,7 @@ def read(path: Path, class_names: Sequence[str]) -> tuple[GroundTruth, Collectio
                 evidence = _corners(annotation["evidence"]) if annotation.get("evidence") else None
                 outside = bool(annotation.get("evidence_outside"))
                 shape = annotation.get("segmentation") or None
-                box = TrueBox(int(annotation["id"]), name, box_xyxy, evidence, outside, shape, _four_corners(shape))
+                box = TrueBox(int(annotation["id"]), name, box_xyxy, evidence, outside, shape, four_corners(shape))
                 boxes[files[annotation["image_id"]]].append(box)
     except OSError as error:
         raise ConfigError(f"--gt {path} cannot be read: {error.strerror}") from error
@@ -61,14 +61,3 @@ def _corners(left_top_width_height: Sequence[float]) -> BoxXyxy:
     if not np.isfinite([left, top, width, height]).all():
         raise ValueError(f"bbox {left_top_width_height} is not four finite numbers")
     return left, top, left + width, top + height
-
-
-def _four_corners(segmentation: object) -> PolygonXy | None:
-    """Returns a segmentation that is one convex polygon of four corners, None for any other."""
-    if not (isinstance(segmentation, list) and len(segmentation) == 1 and isinstance(segmentation[0], list)):
-        return None
-    (numbers,) = segmentation
-    if len(numbers) != 8 or not np.isfinite([float(number) for number in numbers]).all():
-        return None
-    polygon = polygon_of(numbers)
-    return polygon if is_convex(polygon) else None

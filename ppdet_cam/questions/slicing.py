@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.polygons import areas as polygon_areas
+from ppdet_cam.polygons import shared_areas
+from ppdet_cam.questions.overlaps import corners
 from ppdet_cam.registry import closest
 from ppdet_cam.structures import Detection
 
@@ -95,7 +98,10 @@ class Slicing:
         """
         if self.combine == "concat" or not detections:
             return list(range(len(detections)))
-        boxes = np.array([detection.box_xyxy for detection in detections])
+        if any(detection.polygon_xy is not None for detection in detections):
+            boxes = np.array([corners(detection) for detection in detections])
+        else:
+            boxes = np.array([detection.box_xyxy for detection in detections])
         scores = np.array([detection.score for detection in detections])
         classes = np.array([detection.class_id for detection in detections])
         return [int(position) for c in np.unique(classes) for position in self._nms(boxes, scores, classes == c)]
@@ -111,7 +117,15 @@ class Slicing:
         return kept
 
     def _overlaps(self, box: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Returns how much a box overlaps others, float [N]; sides count the last pixel as well, as ppdet's do."""
+        """Returns how much a box overlaps others, float [N].
+
+        Sides count the last pixel as well, as ppdet's do; the areas of rotated boxes [4, 2], which ppdet has not, are
+        their own.
+        """
+        if box.ndim == 2:
+            shared, area, areas = shared_areas(box, others), float(polygon_areas(box[None])[0]), polygon_areas(others)
+            whole = np.minimum(area, areas) if self.match_metric == "ios" else area + areas - shared
+            return shared / np.maximum(whole, 1e-12)
         sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]) + 1
         shared = np.maximum(sides, 0).prod(axis=1)
         area, areas = (box[2:] - box[:2] + 1).prod(), (others[:, 2:] - others[:, :2] + 1).prod(axis=1)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.polygons import BoxXyxy, PolygonXy
+from ppdet_cam.polygons import BoxXyxy, PolygonXy, is_convex, polygon_of
 from ppdet_cam.questions.boxes import AskedBox
 from ppdet_cam.questions.overlaps import MATCH_IOU, overlaps
 from ppdet_cam.registry import closest
@@ -123,8 +123,22 @@ def _in_pixels(box: TrueBox, original_hw: tuple[int, int]) -> TrueBox:
     polygons: list[list[float]] = box.segmentation or []  # type: ignore[assignment]  # relative ones are polygons
     placed = [[value * (height if place % 2 else width) for place, value in enumerate(one)] for one in polygons]
     return replace(
-        box, box_xyxy=(left * width, top * height, right * width, bottom * height), segmentation=placed or None
+        box,
+        box_xyxy=(left * width, top * height, right * width, bottom * height),
+        segmentation=placed or None,
+        polygon_xy=four_corners(placed),
     )
+
+
+def four_corners(segmentation: object) -> PolygonXy | None:
+    """Returns a segmentation that is one convex polygon of four corners, None for any other."""
+    if not (isinstance(segmentation, list) and len(segmentation) == 1 and isinstance(segmentation[0], list)):
+        return None
+    (numbers,) = segmentation
+    if len(numbers) != 8 or not np.isfinite([float(number) for number in numbers]).all():
+        return None
+    polygon = polygon_of(numbers)
+    return polygon if is_convex(polygon) else None
 
 
 def true_mask(box: TrueBox, *, original_hw: tuple[int, int]) -> np.ndarray | None:

@@ -21,7 +21,11 @@ COMMANDS = re.findall(
     r"^python tools/cam_ppdet\.py .*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
 )
 # the photographs that the commands name are PaddleDetection's; others stand in for them
-STAND_INS = {"000000014439.jpg": "coffee.jpg", "hrnet_demo.jpg": "astronaut.jpg"}
+STAND_INS = {
+    "000000014439.jpg": "coffee.jpg",
+    "hrnet_demo.jpg": "astronaut.jpg",
+    "P0861__1.0__1154___824.png": "cat.jpg",
+}
 
 
 def options_of(command: str) -> dict[str, str]:

@@ -40,9 +40,9 @@ OFFICIAL_WEIGHTS = {
     "configs/sparse_rcnn/sparse_rcnn_r50_fpn_3x_pro100_coco.yml": "https://paddledet.bj.bcebos.com/models/sparse_rcnn_r50_fpn_3x_pro100_coco.pdparams",
     "configs/queryinst/queryinst_r50_fpn_1x_pro100_coco.yml": "https://bj.bcebos.com/v1/paddledet/models/queryinst_r50_fpn_1x_pro100_coco.pdparams",
     "configs/solov2/solov2_r50_fpn_1x_coco.yml": "https://paddledet.bj.bcebos.com/models/solov2_r50_fpn_1x_coco.pdparams",
-    "configs/rotate/ppyoloe_r_crn_s_3x_dota.yml": "https://paddledet.bj.bcebos.com/models/ppyoloe_r_crn_s_3x_dota.pdparams",
-    "configs/rotate/fcosr_x50_3x_dota.yml": "https://paddledet.bj.bcebos.com/models/fcosr_x50_3x_dota.pdparams",
-    "configs/rotate/s2anet_alignconv_2x_dota.yml": "https://paddledet.bj.bcebos.com/models/s2anet_alignconv_2x_dota.pdparams",
+    "configs/rotate/ppyoloe_r/ppyoloe_r_crn_s_3x_dota.yml": "https://paddledet.bj.bcebos.com/models/ppyoloe_r_crn_s_3x_dota.pdparams",
+    "configs/rotate/fcosr/fcosr_x50_3x_dota.yml": "https://paddledet.bj.bcebos.com/models/fcosr_x50_3x_dota.pdparams",
+    "configs/rotate/s2anet/s2anet_alignconv_2x_dota.yml": "https://paddledet.bj.bcebos.com/models/s2anet_alignconv_2x_dota.pdparams",
     "configs/retinanet/retinanet_r50_fpn_2x_coco.yml": "https://bj.bcebos.com/v1/paddledet/models/retinanet_r50_fpn_2x_coco.pdparams",
     "configs/ssd/ssd_mobilenet_v1_300_120e_voc.yml": "https://paddledet.bj.bcebos.com/models/ssd_mobilenet_v1_300_120e_voc.pdparams",
 }

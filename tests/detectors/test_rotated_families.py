@@ -19,6 +19,7 @@ from ppdet_cam.errors import ConfigError
 from ppdet_cam.explaining.replay import candidates_of_images
 from ppdet_cam.polygons import areas, box_around, is_convex, polygon_coverage, polygon_iou
 from ppdet_cam.questions.annotations import read_ground_truth
+from ppdet_cam.questions.slicing import Slicing
 from ppdet_cam.running.drawing import energy_in_box
 from ppdet_cam.structures import Frame, MapStatus, Quantity, Verdict
 
@@ -129,6 +130,20 @@ def test_objects_that_a_rotated_detector_missed_are_asked_about_as_polygons(rota
     assert missed.answer.name == "gt_1"
     assert missed.answer.verdict is not Verdict.FOUND
     assert missed.answer.polygon_xy == ((500.0, 10.0), (590.0, 100.0), (588.0, 102.0), (498.0, 12.0))
+
+
+def test_polygons_of_slices_lie_where_their_slice_does(rotated, photo) -> None:
+    """Corners, upright box and map are moved together."""
+    slicing = Slicing((200, 300), (0.0, 0.0), combine="concat")
+    result = Explainer(rotated, draw_threshold=0.0, top_k=3)(photo, slicing=slicing)
+    assert len(slicing.windows(photo.original_hw)) == 4
+    for one in result.detections:
+        assert one.box_xyxy == pytest.approx(box_around(one.polygon_xy), abs=1e-3)
+    left, top, right, bottom = slicing.windows(photo.original_hw)[3]
+    alone = Explainer(rotated)(Frame(photo.image[top:bottom, left:right].copy())).detections
+    moved = [np.array(one.polygon_xy) + [left, top] for one in alone]
+    ours = [np.array(one.polygon_xy) for one in result.detections][-len(alone) :]
+    np.testing.assert_allclose(ours, moved, atol=1e-3)
 
 
 def test_s2anet_without_sigmoid_is_refused() -> None:

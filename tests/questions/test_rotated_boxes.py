@@ -31,7 +31,9 @@ def detection(index: int, polygon, score: float = 0.9) -> Detection:
 def scene(*polygons, scores, kept: dict[int, Detection]) -> Scene:
     """From candidates' polygons and scores as a ship, and row -> detection."""
     boxes = np.array([box_around(polygon) for polygon in polygons], np.float32)[:, None]
-    of_image = Candidates(boxes, np.array([[score, 0.0] for score in scores]), np.array(polygons, np.float32))
+    of_image = Candidates(
+        boxes, np.array([[score, 0.0] for score in scores]), polygons_xy=np.array(polygons, np.float32)
+    )
     rows = {one.index: row for row, one in kept.items()}
     return Scene(of_image, list(kept.values()), rows, NAMES, 0.5, 0.01, 0.1)
 
@@ -146,6 +148,15 @@ def test_ground_truth_reads_a_polygon_of_four_corners(tmp_path) -> None:
     assert [box.polygon_xy for box in boxes] == [polygon, None, None, None, None]
     assert boxes[0].asked(rotated=True) == AskedBox("gt_0", (0.0, 0.0, 2.0, 2.0), "ship", polygon)
     assert boxes[0].asked() == AskedBox("gt_0", (0.0, 0.0, 2.0, 2.0), "ship")
+
+
+def test_yolos_labels_of_rotated_boxes_are_polygons_in_pixels(tmp_path) -> None:
+    """A class and four corners, relative to the image's size."""
+    (tmp_path / "a.txt").write_text("0 0.1 0 0.2 0.1 0.1 0.2 0 0.1\n1 0.5 0.5 0.2 0.2\n")
+    truth = read_ground_truth(tmp_path / "a.txt", NAMES)
+    rotated, upright = truth.objects("a", (100, 200))
+    assert np.array(rotated.polygon_xy) == pytest.approx(np.array([(20, 0), (40, 10), (20, 20), (0, 10)]))
+    assert upright.polygon_xy is None
 
 
 def test_match_is_by_polygon_for_rotated_detections_only() -> None:

@@ -7,6 +7,7 @@ import pytest
 from ppdet.modeling.post_process import multiclass_nms
 
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.polygons import box_around
 from ppdet_cam.questions.slicing import Slicing
 from ppdet_cam.structures import Detection
 
@@ -93,3 +94,27 @@ def test_too_many_slices_are_refused() -> None:
     """Rather than to run for days."""
     with pytest.raises(ConfigError, match="has 240000 such slices; allowed are 10000"):
         Slicing((1, 1)).windows((400, 600))
+
+
+DOWN = ((10.0, 10.0), (50.0, 50.0), (48.0, 52.0), (8.0, 12.0))
+UP = tuple((60.0 - x, y) for x, y in DOWN)
+
+
+def rotated(index: int, score: float, polygon) -> Detection:
+    return Detection(index, 0, "ship", score, box_around(polygon), polygon_xy=polygon)
+
+
+@pytest.mark.parametrize("metric", ["iou", "ios"])
+def test_rotated_boxes_of_slices_are_combined_by_their_polygons(metric: str) -> None:
+    """Two strips across each other lie in one upright box and both stay; of one strip twice, the better one does."""
+    shifted = tuple((x + 1, y + 1) for x, y in DOWN)
+    found = [rotated(0, 0.7, shifted), rotated(1, 0.9, DOWN), rotated(2, 0.8, UP)]
+    assert Slicing(match_metric=metric).kept(found) == [1, 2]
+
+
+def test_smaller_polygon_in_a_larger_one_is_dropped_by_ios() -> None:
+    """The half of a strip shares all of itself: 1 by its own area, a half by the union's."""
+    half = ((10.0, 10.0), (30.0, 30.0), (28.0, 32.0), (8.0, 12.0))
+    found = [rotated(0, 0.9, DOWN), rotated(1, 0.8, half)]
+    assert Slicing(match_metric="ios").kept(found) == [0]
+    assert Slicing(match_metric="iou").kept(found) == [0, 1]

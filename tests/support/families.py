@@ -250,13 +250,13 @@ FAMILIES = {
         ),
         Family(
             "ppyoloe_r",
-            "configs/rotate/ppyoloe_r_crn_s_3x_dota.yml",
+            "configs/rotate/ppyoloe_r/ppyoloe_r_crn_s_3x_dota.yml",
             ("width_mult=0.25", reader(96, 128, keep_ratio=True)),
             ("model.backbone", "model.neck"),
         ),
         Family(
             "fcosr",
-            "configs/rotate/fcosr_x50_3x_dota.yml",
+            "configs/rotate/fcosr/fcosr_x50_3x_dota.yml",
             (
                 *_SMALL_FPN,
                 "ResNet.groups=1",
@@ -268,7 +268,7 @@ FAMILIES = {
         ),
         Family(
             "s2anet",
-            "configs/rotate/s2anet_alignconv_2x_dota.yml",
+            "configs/rotate/s2anet/s2anet_alignconv_2x_dota.yml",
             # nms_pre below the first level's number of anchors, so that rows are not anchors
             (*_SMALL_FPN, "S2ANetHead.feat_in=32", "S2ANetHead.feat_out=32", "S2ANetHead.nms_pre=60"),
             ("model.backbone", "model.neck"),
