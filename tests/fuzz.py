@@ -183,6 +183,7 @@ def _work(options: argparse.Namespace) -> int:
     """Runs each so-many-th case and prints a line of JSON for it."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     reports = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # libraries print there as well
     with tempfile.TemporaryDirectory() as scratch:
         earlier = _earlier_runs(Path(scratch))
         for index in range(options.first, options.cases, options.jobs):

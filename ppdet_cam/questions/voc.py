@@ -14,6 +14,7 @@ from ppdet_cam.places import read_regular
 from ppdet_cam.polygons import BoxXyxy
 from ppdet_cam.questions.truth import GroundTruth, TrueBox
 
+_SUFFIX = ".xml"
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _ADVICE = "it must be VOC's XML: <annotation> with <object>, each with <name> and <bndbox>"
 
@@ -57,17 +58,23 @@ def pairs_of(path: Path) -> list[tuple[str, str]] | None:
     """Returns the images and XML files that a list names on its lines, None for a file that is no such list.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: it cannot be read, or a line names no image and no XML file.
     """
     try:
         lines = read_regular(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"--gt {path} cannot be read: {reason}") from error
-    pairs = [tuple(line.split()) for line in lines if line.strip()]
-    if not pairs or not all(len(pair) == 2 and pair[1].lower().endswith(".xml") for pair in pairs):
+    if not any(line.rstrip().lower().endswith(_SUFFIX) for line in lines):
         return None
-    return pairs  # type: ignore[return-value]  # of two each
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        image, _, file = line.strip().rpartition(" ")
+        if line.strip() and not (image.strip() and file.lower().endswith(_SUFFIX)):
+            raise ConfigError(f"--gt {path}: line {number} is not an image and its XML file, but {line[:60]!r}")
+        if line.strip():
+            pairs.append((image.strip(), file))
+    return pairs
 
 
 def _read(

@@ -20,16 +20,22 @@ DONE = Outcome(0, "1 picture in cam_out\n", "", 0.1)
 RECORD = {"name": "", "status": "ok", "boxes": [{"files": {"overlay": "0.jpg"}}]}
 
 
-@pytest.mark.slow
-def test_random_inputs_leave_no_traceback_and_nothing_half_written(tmp_path):
+KINDS = {
+    *("images", "configs", "flags", "weights", "classes", "annotations", "videos"),
+    *("reports", "comparisons", "evaluations"),
+}
+
+
+@pytest.mark.parametrize(("cases", "apart"), [(20, 0), pytest.param(200, 10, marks=pytest.mark.slow)])
+def test_random_inputs_leave_no_traceback_and_nothing_half_written(tmp_path, cases, apart):
     """A short run of `tests/fuzz.py`; docs/reliability.md has the long one."""
-    words = [sys.executable, str(ROOT / "tests" / "fuzz.py"), "--cases", "60", "--seed", "7", "--apart", "15"]
+    words = [sys.executable, str(ROOT / "tests" / "fuzz.py"), f"--cases={cases}", "--seed=7", f"--apart={apart}"]
     done = subprocess.run([*words, "--out", str(tmp_path / "fuzz.json")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     report = json.loads((tmp_path / "fuzz.json").read_text(encoding="utf-8"))
-    assert (report["cases"], report["failed"]) == (60, [])
-    assert sum(case["apart"] for case in report["reports"]) == 4
-    assert {case["kind"] for case in report["reports"]} == {"images", "configs", "flags", "weights"}
+    assert (report["cases"], report["failed"]) == (cases, [])
+    assert sum(case["apart"] for case in report["reports"]) == (cases // apart if apart else 0)
+    assert {case["kind"] for case in report["reports"]} == KINDS
 
 
 # --- the judge
@@ -129,3 +135,38 @@ def test_judge_notices_nan_in_the_lines(here):
     line = json.dumps({**RECORD, "highest_score": float("nan")}).encode() + b"\n"
     with pytest.raises(ValueError, match="NaN in JSON"):
         found(here, DONE, whole(here, images_jsonl=line))
+
+
+# --- the judge of the other commands
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "made"),
+    [
+        ("cam_report", ("run",), {"run/report.html": b"<html></html>\n"}),
+        ("cam_compare", ("a", "b"), {"cam_compare/compare.html": b"</html>", "cam_compare/compare.json": b"{}"}),
+        ("cam_eval", ("--gt", "x", "--out", "new/out"), {"new/out/eval.json": b"{}", "new/out/eval.md": b""}),
+    ],
+)
+def test_judge_knows_what_each_command_writes(here, program, arguments, made):
+    """What it writes is right, anything else is not; a page that is cut off, and JSON that is none, are noticed."""
+
+    def judged(outcome: Outcome, files: dict[str, bytes]) -> str:
+        before = snapshot(here.parent)
+        for name, content in files.items():
+            (here / name).parent.mkdir(parents=True, exist_ok=True)
+            (here / name).write_bytes(content)
+        return "; ".join(faults(arguments, outcome, before=before, case=here.parent, here=here, program=program))
+
+    refused = Outcome(2, "", f"{program}: error: it is wrong\n", 0.1)
+    assert judged(refused, {}) == ""
+    assert "here/notes.txt was None" in judged(refused, {"notes.txt": b""})
+    assert judged(DONE, made) == ""
+    assert "here/other.txt was None" in judged(DONE, {"other.txt": b""})
+    for name in made:
+        if name.endswith(".html"):
+            assert "is cut off" in judged(DONE, {name: b"<html>"})
+        if name.endswith(".json"):
+            with pytest.raises(ValueError, match="Expecting"):
+                judged(DONE, {name: b"{"})
+    assert "0 error lines" in judged(REFUSED, {})

@@ -9,7 +9,7 @@ import random
 import shutil
 from pathlib import Path
 
-from fuzzing.world import CHOICE, CONFIG, Drawn, explain, font, save_photo, video
+from fuzzing.world import CHOICE, CONFIG, LISTINGS, Drawn, explain, font, save_photo, video
 from ppdet_cam.commands.cam_ppdet import build_parser
 from ppdet_cam.errors import PpdetCamError
 from ppdet_cam.methods import Needs, methods
@@ -87,6 +87,7 @@ EARLIER = {
     "unfinished": (*FOLDER, "--shard", "1/2"),
     "kept": ("-c", str(CONFIG), *CHOICE, "--gt", "gt.json", "--save", "overlay,raw,panel,summary", "--report"),
 }
+_OF_SLICES = ("--slice_", "--overlap_", "--combine_", "--match_")
 _MOST_SLICES = 60  # of a photograph: each is a forward pass
 
 
@@ -153,6 +154,8 @@ def draw(draws: random.Random, here: Path, earlier: Path) -> Drawn:
     words = [word for group in groups for word in group]
     if any(word in methods.names() and methods.get(word).needs is Needs.MASKS for word in words):
         words += ["--samples", draws.choice(["2", "5"])]  # of thousands
+    if any(word.startswith(_OF_SLICES) for word in words) and draws.random() < 0.9:
+        words.append("--slice_infer")
     if "--slice_infer" in words and _is_endless(words):
         words += ["--slice_size", "64", "--overlap_ratio", "0.2"]
     return Drawn(tuple(words), "flags")
@@ -161,7 +164,7 @@ def draw(draws: random.Random, here: Path, earlier: Path) -> Drawn:
 def _is_endless(words: list[str]) -> bool:
     """Returns whether a photograph would be cut into very many slices."""
     try:
-        options, _ = build_parser().parse_known_args(words)
+        options, _ = build_parser().parse_known_args([word for word in words if word not in LISTINGS])
         size, overlap = options.slice_size or [DEFAULT_SIZE], options.overlap_ratio or [DEFAULT_OVERLAP]
         slicing = Slicing((size[0], size[-1]), (overlap[0], overlap[-1]))
         return len(slicing.windows((120, 160))) > _MOST_SLICES

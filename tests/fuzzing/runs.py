@@ -13,7 +13,7 @@ from fuzzing.spoiling import as_text, garbled, put_in_its_place, spoilt
 from fuzzing.world import CONFIG, Drawn
 from ppdet_cam.metrics import metrics
 
-_BASES = ("single", "many", "unfinished", "kept")
+_BASES = ("single", "many", "many", "many", "kept", "kept", "kept", "unfinished")
 _WRITTEN = ("run.json", "images.jsonl")
 
 
@@ -27,7 +27,8 @@ def report(draws: random.Random, here: Path, earlier: Path) -> Drawn:
 def comparison(draws: random.Random, here: Path, earlier: Path) -> Drawn:
     """Returns `cam_compare` for two runs' folders."""
     what = f"{_spoilt_run(draws, here / 'a', earlier)}; {_spoilt_run(draws, here / 'b', earlier)}"
-    out = draws.choice([[], ["--out", "out"], ["--out=new/deep"], ["--out", "a"], ["--out", "mine.txt"], ["--out"]])
+    places = [["--out", "out"], ["--out=new/deep"], ["--out", "a"], ["--out", "mine.txt"], ["--out"]]
+    out = draws.choice([[]] * 10 + places)
     (here / "mine.txt").write_bytes(b"mine")
     if draws.random() < 0.1:
         (here / "cam_compare").mkdir()

@@ -23,6 +23,7 @@ WEIGHTS = ROOT / "demo" / "weights" / "blazeface.pdparams"
 SCENE = ROOT / "demo" / "drawn" / "scene_1.jpg"
 MARKER = "ran"  # a file that malicious inputs make
 HOME = "home"
+LISTINGS = ("-h", "--help", "--version", "--list_layers", "--list_methods", "--list_targets")  # print, and stop
 # matplotlib, paddle and visualdl make them when they are imported
 CACHES = tuple(f"{HOME}/{name}" for name in (".cache", ".config", ".visualdl"))
 

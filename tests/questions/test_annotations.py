@@ -113,6 +113,16 @@ def test_voc_list_of_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_ground_truth(folder / "list.txt", NAMES)
 
 
+def test_voc_list_with_another_line_is_refused(tmp_path: Path) -> None:
+    """The line is named; a path of an image may hold a space."""
+    folder = written(tmp_path / "a", "list.txt", "a b.jpg x.xml\n\nb.jpg\n")
+    with pytest.raises(ConfigError, match=r"list\.txt: line 3 is not an image and its XML file, but 'b\.jpg'"):
+        read_ground_truth(folder / "list.txt", NAMES)
+    written(tmp_path / "a", "list.txt", "a b.jpg x.xml\n\n")
+    written(tmp_path / "a", "x.xml", f"<annotation>{OBJECT.format('', 3)}</annotation>")
+    assert list(read_ground_truth(folder / "list.txt", NAMES).boxes) == ["a b.jpg"]
+
+
 # YOLO
 
 
