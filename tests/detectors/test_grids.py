@@ -65,7 +65,7 @@ def test_layout_of_a_layers_output(layer, shape, expected) -> None:
         (Tokens(1, ((4, 6),)), (2, 25, 3)),
         (Tokens(0, ((4, 6), (2, 3))), (2, 30, 3)),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_joining_what_was_split_gives_the_same_bits(layout, shape) -> None:
     """Taking a tensor apart and putting it together changes nothing, and the maps' rows run along x."""
