@@ -302,7 +302,7 @@ class Answer:
         verdict: what became of it.
         words: the verdict in one sentence, with its numbers.
         iou: of the best candidate with the box, 0 to 1.
-        other_index: the detection that found it, suppressed it or beat it; None for other verdicts.
+        other_index: the detection that found it, suppressed it or beat it, or the peak beside it; else None.
         polygon_xy: its corners, where it was asked about as a polygon; `box_xyxy` is then the upright box around it.
     """
 

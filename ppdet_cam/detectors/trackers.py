@@ -50,8 +50,8 @@ def detector_settings(settings: Mapping[str, object], *, changed: Mapping[str, o
     inner = section.get("detector") if isinstance(section, Mapping) and "detector" in section else _default(tracker)
     if inner in _NOTHING:
         raise ConfigError(
-            f"config {settings.get('filename')!r} is of a {tracker} without a detector: it reads its boxes from a file, "
-            "so there is nothing to explain. Use the config of the detector that made them"
+            f"config {settings.get('filename')!r} is of a {tracker} without a detector: it reads its boxes from a "
+            "file, so there is nothing to explain. Use the config of the detector that made them"
         )
     log.info("%s is given its boxes by its detector %s, which is explained", tracker, inner)
     if tracker not in WITH_OWN_BOXES:

@@ -43,7 +43,7 @@ def arsl(photo):
 
 
 def test_arsl_explains_what_plain_inference_gives(arsl, photo):
-    """Rows are bit for bit ppdet's own, and every target, the predicted IoU among them, has its differences' gradient."""
+    """Rows are bit for bit ppdet's own; every target, the predicted IoU too, has its differences' gradient."""
     inputs, _ = arsl.reader.prepare(photo)
     with paddle.no_grad():
         plain = arsl.model(inputs)["bbox"].numpy()

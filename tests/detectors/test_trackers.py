@@ -122,7 +122,7 @@ def test_detector_within_a_tracker_is_that_detector(detector_of, photo, tmp_path
 
 
 def test_own_reader_and_weights_of_a_tracker():
-    """`TestMOTReader` stands before `TestReader`, `weights` that were set before `det_weights`, and those before others."""
+    """`TestMOTReader` comes before `TestReader`; `weights` that were set, then `det_weights`, then the config's own."""
     settings = {
         "architecture": "ByteTrack",
         "ByteTrack": {"detector": "YOLOX"},
