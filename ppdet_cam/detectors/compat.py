@@ -173,6 +173,15 @@ def tensor_as_it_is(data: object, *options: object, **named: object) -> paddle.T
     return data if is_one else paddle.to_tensor(data, *options, **named)
 
 
+def _divides_by_counts() -> bool:
+    """Whether this paddle divides fractions by integers."""
+    try:
+        paddle.ones([1]) / paddle.ones([1], dtype="int64")
+    except TypeError:
+        return False
+    return True
+
+
 def _repair_deformable_attention() -> None:
     """Deformable DETR and DINO: tensors of counts where numbers are wanted.
 
@@ -195,6 +204,8 @@ def _repair_deformable_attention() -> None:
         _module(name).paddle = PaddleSeenByModule(  # type: ignore[attr-defined]
             concat=concat_of_scalars, to_tensor=tensor_as_it_is
         )
+    if _divides_by_counts():
+        return
     cls = _module(TRANSFORMERS[0]).MSDeformableAttention
     own = cls.forward
 
