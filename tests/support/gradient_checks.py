@@ -13,6 +13,7 @@ from ppdet_cam.detectors.capture import replaced_methods
 from ppdet_cam.detectors.detector import Detector, ForwardPass
 from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.detectors.families.solov2 import SOLOv2Extractor
+from ppdet_cam.detectors.families.s2anet import S2ANetExtractor
 from ppdet_cam.detectors.families.sparse_rcnn import SparseExtractor
 from ppdet_cam.explaining.gradients import image_features
 from ppdet_cam.questions.targets import Target, available_kinds, parse_target
@@ -28,8 +29,11 @@ AMONG_KINKS, PIXELS_AMONG_KINKS = 0.05, 0.3
 
 
 def part_of_step(forward: ForwardPass) -> float:
-    """How much of a usual step a head can be moved by: convolutions made of a query's own numbers bend early."""
-    return 0.1 if isinstance(forward.extractor, SparseExtractor) else 1.0
+    """How much of a usual step a head can be moved by: convolutions made of a query's own numbers bend early.
+
+    So do those that look where the first stage of a rotated head says.
+    """
+    return 0.1 if isinstance(forward.extractor, (SparseExtractor, S2ANetExtractor)) else 1.0
 
 
 def difference(forward: ForwardPass, above: float, at: float, below: float, step: float, analytic: float) -> float:
