@@ -11,8 +11,11 @@ from ppdet_cam.detectors.workspace import isolated_workspace  # isort: skip  (fi
 import paddle
 from paddle import nn
 from ppdet.core import workspace
+from ppdet.core.config.schema import SchemaDict
 from ppdet.data.source.dataset import ImageFolder
 from ppdet.modeling.architectures.yolox import YOLOX
+
+from ppdet_cam.detectors.settings import read_settings
 
 Outputs = Mapping[str, paddle.Tensor]
 
@@ -33,11 +36,12 @@ class PlainDetector:
         """
         paddle.seed(0)
         with isolated_workspace():
-            settings = workspace.load_config(str(config))
-            workspace.merge_config({"use_gpu": False, **changes})
-            for section in settings.values():
-                if isinstance(section, dict) and isinstance(section.get("pretrained"), str):
-                    section["pretrained"] = None  # it would be downloaded, and all weights are replaced
+            settings = _without_data(read_settings(config))
+            workspace.merge_config({**settings, "use_gpu": False})
+            workspace.merge_config(dict(changes))
+            for section in workspace.global_config.values():
+                if isinstance(section, SchemaDict) and "pretrained" in section.schema:
+                    section["pretrained"] = ""  # it would be downloaded, and all weights are replaced
             self.model: nn.Layer = workspace.create(settings["architecture"])
             self.model.eval()
             detector = getattr(self.model, "detector", None)
@@ -58,10 +62,15 @@ class PlainDetector:
         self.model.set_state_dict(dict(state))
 
 
+def _without_data(settings: Mapping[str, object]) -> dict[str, object]:
+    """Returns a config without its data sets, of which ppdet's own loader reads files, and without its schedule."""
+    schedule = ("LearningRate", "OptimizerBuilder")
+    return {name: value for name, value in settings.items() if not name.endswith("Dataset") and name not in schedule}
+
+
 def _inputs(settings: Mapping[str, object], picture: Path) -> Mapping[str, paddle.Tensor]:
-    name = "Test" if "TestReader" in settings and settings["TestReader"] else "TestMOT"
-    dataset = workspace.create(f"{name}Dataset")() if f"{name}Dataset" in settings else ImageFolder()
-    if not hasattr(dataset, "set_images"):
-        dataset = ImageFolder()
+    """Returns the network's inputs as the config's reader makes them of a folder's images, or of a video's."""
+    reader = "TestReader" if settings.get("TestReader") else "TestMOTReader"
+    dataset = ImageFolder()
     dataset.set_images([str(picture)])
-    return next(iter(workspace.create(f"{name}Reader")(dataset, 0)))
+    return next(iter(workspace.create(reader)(dataset, 0)))
