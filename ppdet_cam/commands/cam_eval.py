@@ -120,8 +120,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 done, 2 something given was wrong, 3 some images failed, 130 interrupted (143 by SIGTERM).
     """
-    with logging_on_stderr(PROGRAM):
-        return exit_code_of(PROGRAM, lambda: _evaluate(build_parser().parse_args(arguments)))
+
+    def evaluate_logging() -> int:
+        with logging_on_stderr(PROGRAM):
+            return _evaluate(build_parser().parse_args(arguments))
+
+    return exit_code_of(PROGRAM, evaluate_logging)
 
 
 def _eval_config(options: argparse.Namespace) -> EvalConfig:

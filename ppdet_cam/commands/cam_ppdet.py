@@ -83,8 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 done, 2 something given was wrong, 3 some images failed, 130 interrupted (143 by SIGTERM).
     """
-    with logging_on_stderr(PROGRAM):
-        return exit_code_of(PROGRAM, lambda: _answer(_parse(arguments)))
+
+    def answer() -> int:
+        with logging_on_stderr(PROGRAM):
+            return _answer(_parse(arguments))
+
+    return exit_code_of(PROGRAM, answer)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -19,6 +19,7 @@ EXIT_DONE, EXIT_WRONG_INPUT, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 130  
 EXIT_SIGNAL = 128  # and the signal's number behind it, as a shell has it
 
 _SHOWN = 20
+_LONGEST_ERROR = 2000  # characters: what is wrong may be a name of a million
 
 
 class Parser(argparse.ArgumentParser):
@@ -134,6 +135,14 @@ def exit_code_of(program: str, action: Callable[[], int]) -> int:
         action: does everything and returns its exit code.
     """
     try:
+        return _code_of(program, action)
+    except KeyboardInterrupt:  # also when it comes while an error is printed
+        print(f"{program}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _code_of(program: str, action: Callable[[], int]) -> int:
+    try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"(?!ppdet_cam)")  # what other packages warn of is not for users
             return action()
@@ -143,11 +152,9 @@ def exit_code_of(program: str, action: Callable[[], int]) -> int:
             print_error(program, line)
         return EXIT_WRONG_INPUT
     except PpdetCamError as error:
-        print_error(program, f"error: {' '.join(str(error).split())}")
+        text = " ".join(str(error).split())
+        print_error(program, f"error: {text if len(text) <= _LONGEST_ERROR else text[:_LONGEST_ERROR] + ' ...'}")
         return EXIT_WRONG_INPUT
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
 
 
 def print_result(text: str) -> None:

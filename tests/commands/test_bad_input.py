@@ -812,3 +812,23 @@ def test_images_of_other_sizes_than_annotated_are_noticed(command, endless):
 def test_address_of_an_image_is_to_be_fetched_first(refused):
     """An image is a file; what to do with an address is said."""
     says(refused(image="https://host.org/dog.jpg"), "https://host.org/dog.jpg is an address", "wget")
+
+
+def test_error_line_ends_however_long_a_name_is(refused, command):
+    """What is wrong may be called by a million letters; what was given is named by its beginning."""
+    paddle.save({"a" * 50_000: None}, str(command.folder / "own.pdparams"))
+    message = refused("-o", f"weights={command.folder / 'own.pdparams'}")
+    assert len(message) < 2100 and "own.pdparams" in message
+
+
+def test_interrupt_before_anything_is_begun_is_an_exit_code(command, monkeypatch):
+    """Also while logging is set up, Ctrl-C is exit code 130 and no traceback."""
+    import contextlib
+
+    @contextlib.contextmanager
+    def interrupted(_program):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("ppdet_cam.commands.cam_ppdet.logging_on_stderr", interrupted)
+    assert command("-c", BLAZEFACE).code == 130
