@@ -12,8 +12,8 @@ import pytest
 from ppdet_cam.detectors.capture import replaced_methods
 from ppdet_cam.detectors.detector import Detector, ForwardPass
 from ppdet_cam.detectors.families.base import KeptRow
-from ppdet_cam.detectors.families.solov2 import SOLOv2Extractor
 from ppdet_cam.detectors.families.s2anet import S2ANetExtractor
+from ppdet_cam.detectors.families.solov2 import SOLOv2Extractor
 from ppdet_cam.detectors.families.sparse_rcnn import SparseExtractor
 from ppdet_cam.explaining.gradients import image_features
 from ppdet_cam.questions.targets import Target, available_kinds, parse_target
