@@ -9,8 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ppdet_cam.detectors.detector import Detector
-from ppdet_cam.detectors.families.base import KeptRow
+from ppdet_cam.detectors.detector import Detector, ForwardPass
+from ppdet_cam.detectors.families.base import KeptRow, Source
 from ppdet_cam.detectors.layer_names import parse_layers
 from ppdet_cam.errors import WeightsError
 from ppdet_cam.evaluation.altered import AlteredImages
@@ -152,7 +152,7 @@ class _Image:
                 by_index[one.index],
                 dataclasses.replace(
                     forward.kept[one.index],
-                    pinned=forward.extractor.source(forward.watch, forward.kept[one.index].row),
+                    pinned=self._place(forward, forward.kept[one.index]),
                 ),
                 one,
                 tuple(box for box in true_boxes if box is not one.true_box),
@@ -161,6 +161,14 @@ class _Image:
             for one in found
         ]
         self._altered = AlteredImages(detector, frame, [box.detection for box in self.boxes if box.is_costly])
+
+    def _place(self, forward: ForwardPass, kept: KeptRow) -> Source:
+        """Returns a candidate's place in the head, with all that the plan's targets need beside it."""
+        extractor = forward.extractor
+        place = extractor.source(forward.watch, kept.row)
+        for quantity in {one.target.quantity for one in self._asked}:
+            place = extractor.located(forward.watch, place, kept.class_id, wanted=quantity)
+        return place
 
     def maps(self) -> Iterator[tuple[Question, int, np.ndarray]]:
         """Yields question, a box's position, and its map; of each box, in the order of the questions."""

@@ -93,13 +93,14 @@ class Replay:
     def _scores_of_rois(self, feature: FeatureMap, altered: paddle.Tensor) -> Iterator[float]:
         """The second stage sees a row per RoI: as many copies of the box's own as there are alterations."""
         extractor, watch, count = self.forward.extractor, self.forward.watch, int(altered.shape[0])
+        source = self.source  # finding it may run the layer
         layer = self.detector.layers([feature.layer])[1][feature.layer]
         with paddle.no_grad():
             with capturing({feature.layer: layer}) as capture:
-                extractor.outputs(extractor.second_stage(watch), [self.source], wanted=self.wanted)
+                extractor.outputs(extractor.second_stage(watch), [source], wanted=self.wanted)
             output = capture.substituted(feature.layer, feature.level, altered)
             with replaced_methods(layer, forward=lambda *_, **__: output):
-                outputs = extractor.outputs(watch, [self.source] * count, wanted=self.wanted)
+                outputs = extractor.outputs(watch, [source] * count, wanted=self.wanted)
         for row in range(count):
             yield float(self.part(outputs, row, self.kept.class_id))
 

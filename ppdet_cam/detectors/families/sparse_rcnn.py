@@ -17,7 +17,7 @@ from ppdet_cam.detectors.families.base import Box, Extractor, KeptRow, MaskPlace
 from ppdet_cam.detectors.families.last_step import KeepRule, LastStep, ReachedLastStep
 from ppdet_cam.detectors.families.masks import covered, mean_in_masks, of_classes
 from ppdet_cam.detectors.families.pooling import box_of, pooled_level, pooled_part
-from ppdet_cam.structures import Candidates, HeadOutputs, ImageGeometry, Quantity
+from ppdet_cam.structures import Candidates, Contest, HeadOutputs, ImageGeometry, Quantity
 
 
 class SparseExtractor(Extractor):
@@ -68,7 +68,8 @@ class SparseExtractor(Extractor):
     @property
     def keep_rule(self) -> KeepRule:
         """The best (query, class) pairs stay, however low their scores are."""
-        return KeepRule(score_threshold=0.0, iou_threshold=None)
+        post_process = getattr(self.model, self.post_process_name)
+        return KeepRule(0.0, None, Contest.PAIRS, int(post_process.num_proposals))
 
     @contextlib.contextmanager
     def last_step(self, *, stop: bool = False) -> Iterator[LastStep]:
