@@ -154,6 +154,20 @@ def test_query_stays_where_it_was_picked(detector, photo, forward):
     assert not np.array_equal(pinned, moved)
 
 
+def test_mask_is_the_one_that_is_drawn(name, detector, photo):
+    """The pixels of the target `mask` are those of the query's mask where it is above the threshold."""
+    if Quantity.MASK not in detector.extractor.quantities:
+        pytest.skip("it has no masks")
+    found, chosen, _ = forward_of(detector, photo, wanted=Quantity.MASK)
+    for detection in chosen:
+        kept = found.kept[detection.index]
+        source = detector.extractor.source_of(found.watch, kept, wanted=Quantity.MASK)
+        logits = found.watch.outputs[detector.model.detr_head][-1][2][0, kept.row].numpy().ravel()
+        assert source.mask.pixels.tolist() == np.flatnonzero(logits > 0).tolist() or logits.max() <= 0
+        number = detector.extractor.outputs(found.watch, [source], wanted=Quantity.MASK).mask
+        assert float(number[0]) == pytest.approx(float(logits[source.mask.pixels].mean()), rel=1e-4)
+
+
 @pytest.mark.parametrize("method", ["layercam", "attention", "attention_gradient"])
 def test_maps_show_something(detector, photo, method):
     """The maps of features and of attention show something, or say why not."""

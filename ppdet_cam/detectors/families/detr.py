@@ -7,6 +7,7 @@ pairs of query and class, so that one query may be kept under several classes.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -18,8 +19,17 @@ from paddle import nn
 from ppdet_cam.detectors.attention import grids_of
 from ppdet_cam.detectors.capture import Watch, replaced_methods
 from ppdet_cam.detectors.compat import PaddleSeenByModule
-from ppdet_cam.detectors.families.base import Extractor, KeptRow, Source, check_lowered, check_scores, extracts
+from ppdet_cam.detectors.families.base import (
+    Extractor,
+    KeptRow,
+    MaskPlace,
+    Source,
+    check_lowered,
+    check_scores,
+    extracts,
+)
 from ppdet_cam.detectors.families.last_step import KeepRule, LastStep, ReachedLastStep
+from ppdet_cam.detectors.families.masks import covered, mean_in_masks
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.structures import Candidates, Contest, HeadOutputs, ImageGeometry, Quantity
 
@@ -186,9 +196,29 @@ class DETRExtractor(Extractor):
             inputs = watch.inputs[self.model.transformer][0][2]
             size = _image_hw(inputs["im_shape"], inputs["scale_factor"]) * inputs["scale_factor"]
             decoded = _corners(paddle.index_select(boxes[image], queries), size[image]).unsqueeze(1)
+        mask = mean_in_masks(self._mask_logits(watch, sources, image), sources) if wanted is Quantity.MASK else None
         if has_background:
-            return HeadOutputs(F.softmax(of_queries)[:, :-1], of_queries[:, :-1], decoded)
-        return HeadOutputs(F.sigmoid(of_queries), of_queries, decoded)
+            return HeadOutputs(F.softmax(of_queries)[:, :-1], of_queries[:, :-1], decoded, mask=mask)
+        return HeadOutputs(F.sigmoid(of_queries), of_queries, decoded, mask=mask)
+
+    @property
+    def quantities(self) -> frozenset[Quantity]:
+        has_masks = getattr(self.model.post_process, "with_mask", False)  # Mask RT-DETR
+        return super().quantities | ({Quantity.MASK} if has_masks else set())
+
+    def located(self, watch: Watch, source: Source, class_id: int, *, wanted: Quantity) -> Source:
+        """Returns a source with the pixels of the query's mask."""
+        if wanted is not Quantity.MASK or source.mask is not None:
+            return source
+        with paddle.no_grad():
+            (logits,) = self._mask_logits(watch, [source], 0).numpy()
+        pixels = covered(logits, self.model.post_process.mask_threshold)
+        return dataclasses.replace(source, mask=MaskPlace(class_id, None, pixels))
+
+    def _mask_logits(self, watch: Watch, sources: Sequence[Source], image: int) -> paddle.Tensor:
+        """Returns [K, h, w], the last decoder layer's masks, which cover the network input."""
+        masks = watch.outputs[self.model.detr_head][-1][2]
+        return paddle.index_select(masks[image], paddle.to_tensor([source.position for source in sources]))
 
 
 def _image_hw(im_shape: paddle.Tensor, scale_factor: paddle.Tensor) -> paddle.Tensor:
