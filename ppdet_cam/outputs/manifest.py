@@ -19,7 +19,7 @@ RUN_FILE = "run.json"
 
 # kind -> what its file is called: a box's behind the box's name, an image's wholly
 BOX_FILES: Mapping[str, str] = MappingProxyType(
-    {"overlay": ".jpg", "heatmap": ".heatmap.png", "crop": ".crop.jpg", "panel": ".panel.jpg"}
+    {"overlay": ".jpg", "clean": ".clean.png", "heatmap": ".heatmap.png", "crop": ".crop.jpg", "panel": ".panel.jpg"}
 )
 IMAGE_FILES: Mapping[str, str] = MappingProxyType({"raw": "maps.npz", "summary": "summary.jpg", "photo": "photo.jpg"})
 
