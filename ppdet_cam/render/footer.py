@@ -139,6 +139,8 @@ def _notes(explanation: Explanation, style: RenderStyle, highest: float | None) 
     found = []
     if explanation.detection.score_before_nms is not None:
         found.append(f"score before NMS, which is explained: {explanation.detection.score_before_nms:.3f}")
+    if explanation.note is not None:
+        found.append(drawable(explanation.note))
     if explanation.box_xyxy_roi is not None:
         found.append(PROPOSAL_LEGEND)
     height, width = explanation.heatmap.shape
