@@ -269,6 +269,8 @@ class LevelShare:
         stride_yx: network input pixels per cell along y and x (for a RoI: of the box's own RoI).
         share: part of the evidence, 0 to 1; all shares of a box sum to 1, or are all 0 when there is none.
         grid: the map on its own cells, of which it was put on the image; None when it was read from a manifest.
+        cells: how many of its cells the gradient reaches, as `methods.cells_reached` counts them; None where none does
+            or none was asked for.
     """
 
     layer: str
@@ -277,6 +279,7 @@ class LevelShare:
     stride_yx: tuple[float, float]
     share: float
     grid: GridMap | None = field(default=None, compare=False, repr=False)
+    cells: float | None = None
 
 
 class Verdict(enum.Enum):
@@ -333,6 +336,7 @@ class Explanation:
         level_heatmaps: float32 [H, W] each, what every level adds to the heatmap, in the order of `levels`; empty
             unless they were asked for, and for a map that shows nothing.
         refined_by: dotted paths of the layers whose maps the map was multiplied with.
+        note: what else a reader has to know of the map: that its layer is blind for this box, or has no stages inside.
     """
 
     detection: Detection
@@ -346,6 +350,7 @@ class Explanation:
     answer: Answer | None = None
     level_heatmaps: tuple[np.ndarray, ...] = ()
     refined_by: tuple[str, ...] = ()
+    note: str | None = None
 
     @property
     def name(self) -> str:

@@ -44,6 +44,7 @@ FLAGS_THAT_TOUCH: Mapping[str, Touches] = MappingProxyType(
         "mask": Touches.COLOURS,
         "normalize": Touches.COLOURS,
         "font": Touches.COLOURS,
+        "scale": Touches.COLOURS,
     }
 )
 # They decide where is read and written, how finely maps are stored, and how fast. What `opt` changed is in the

@@ -13,13 +13,14 @@ from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.detectors.layer_names import parse_layers
 from ppdet_cam.errors import ConfigError, LayerError
 from ppdet_cam.explaining.evidence import OnImage, combined, level_heatmaps, map_on_image, refined
-from ppdet_cam.explaining.finer import finer_layers
+from ppdet_cam.explaining.finer import finer_layers, stages_of
 from ppdet_cam.explaining.gradients import attention_features, image_features, roi_features
 from ppdet_cam.explaining.perturbation import Progress, black_box_maps, occlusion_map, with_channel_scores
 from ppdet_cam.explaining.projection import box_on_original
+from ppdet_cam.explaining.stages import Staged, is_blind, staged
 from ppdet_cam.explaining.subjects import Subject
-from ppdet_cam.methods import Method, Needs, methods
-from ppdet_cam.questions.question import DEFAULT_LAYER, Question
+from ppdet_cam.methods import Levels, Method, Needs, methods
+from ppdet_cam.questions.question import DEFAULT_LAYER, DEFAULT_METHOD, Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
 from ppdet_cam.registry import closest
 from ppdet_cam.structures import Explanation, FeatureKind, FeatureMap, Frame, LevelShare, MapStatus, Quantity
@@ -36,6 +37,8 @@ class Asked:
         image_layers: the same for layers that see the whole image, finer ones among them.
         roi_layers: and for layers that see one row per RoI.
         attention: the same for cross-attention, which takes the layers' place where the method looks at it.
+        stages: paths of the stages inside the layers that the method looks at as well, the finest first.
+        instead: the layer to take where one of the layers is blind, None where none is known.
     """
 
     question: Question
@@ -45,6 +48,8 @@ class Asked:
     image_layers: dict[str, tuple[int, ...] | None]
     roi_layers: tuple[str, ...]
     attention: dict[str, tuple[int, ...] | None]
+    stages: tuple[str, ...] = ()
+    instead: str | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -63,6 +68,7 @@ class BoxMap:
     status: MapStatus
     roi_xyxy: tuple[float, float, float, float] | None = None
     level_heatmaps: tuple[np.ndarray, ...] = ()
+    note: str | None = None
 
 
 def asked_of(detector: Detector, question: Question) -> Asked:
@@ -73,7 +79,8 @@ def asked_of(detector: Detector, question: Question) -> Asked:
     """
     method, finer = methods.get(question.method), _finer(detector, question)
     attention = attention_of(detector, question) if method.needs.is_of_attention else {}
-    wanted = {} if attention else {**parse_layers(question.layers), **finer}
+    looked_into = _stages(detector, question) if method.levels is Levels.STAGES else ()
+    wanted = {} if attention else {**dict.fromkeys(looked_into), **parse_layers(question.layers), **finer}
     image_layers, roi_layers = detector.layers(list(wanted))
     target = parse_target(
         question.target, detector.class_names, known=detector.extractor.quantities, detector=detector.name
@@ -91,7 +98,15 @@ def asked_of(detector: Detector, question: Question) -> Asked:
         )
     question.selection.class_ids(detector.class_names)
     return Asked(
-        question, method, target, finer, {path: wanted[path] for path in image_layers}, tuple(roi_layers), attention
+        question,
+        method,
+        target,
+        finer,
+        {path: wanted[path] for path in image_layers},
+        tuple(roi_layers),
+        attention,
+        looked_into,
+        _instead(detector, image_layers) if method.needs is Needs.GRADIENTS else None,
     )
 
 
@@ -144,6 +159,7 @@ def explanations(
             answer=subject.answer,
             level_heatmaps=found.level_heatmaps,
             refined_by=tuple(asked.finer),
+            note=found.note,
         )
 
 
@@ -200,13 +216,15 @@ def maps_from_features(
 
     Args:
         detector, frame, forward: the image in the detector.
-        asked: questions that differ in their method only: features and gradients are computed once for all.
+        asked: questions that differ in their method, and so its stages, only: features and gradients are computed once for all.
         kept: the candidates.
         keep_levels: whether a map is to hold those of its levels.
         progress: of methods that take long.
     """
     first = asked[0]
-    levels = {path: forward.capture.chosen(path, wanted) for path, wanted in first.image_layers.items()}
+    levels = {
+        path: forward.capture.chosen(path, wanted) for one in asked for path, wanted in one.image_layers.items()
+    }
     rois: Iterator[list[list[FeatureMap]]] = iter(())
     if first.roi_layers:
         wanted = {**parse_layers(first.question.layers), **first.finer}
@@ -216,21 +234,21 @@ def maps_from_features(
     for box in kept:
         if first.attention:
             looked = attention_features(forward, first.attention, box, first.target, gradients=needs_gradients)
-            yield [_mapped(looked, one.method, forward, finer=(), keep_levels=keep_levels) for one in asked]
+            yield [_mapped(looked, one, forward, keep_levels=keep_levels) for one in asked]
             continue
         no_features: list[list[FeatureMap]] = [[] for _ in first.target.parts]
         found = image_features(forward, levels, box, first.target, gradients=needs_gradients) if levels else no_features
         found = [image + roi for image, roi in zip(found, next(rois, no_features))]
         maps = []
         for one in asked:
-            per_part = found
+            per_part = [[f for f in features if f.layer in (*one.image_layers, *one.roi_layers)] for features in found]
             if needs_gradients and not one.method.needs.is_of_gradients:
-                per_part = [[_without_gradients(feature) for feature in features] for features in found]
+                per_part = [[_without_gradients(feature) for feature in features] for features in per_part]
             if one.method.needs.is_per_channel:
                 per_part = with_channel_scores(
                     detector, frame, forward, one.question, one.target, box, per_part, progress=progress
                 )
-            maps.append(_mapped(per_part, one.method, forward, finer=tuple(one.finer), keep_levels=keep_levels))
+            maps.append(_mapped(per_part, one, forward, keep_levels=keep_levels))
         yield maps
 
 
@@ -240,29 +258,53 @@ def _without_gradients(feature: FeatureMap) -> FeatureMap:
 
 
 def _mapped(
-    per_part: Sequence[Sequence[FeatureMap]],
-    method: Method,
-    forward: ForwardPass,
-    *,
-    finer: Sequence[str],
-    keep_levels: bool,
+    per_part: Sequence[Sequence[FeatureMap]], asked: Asked, forward: ForwardPass, *, keep_levels: bool
 ) -> BoxMap:
     """Returns the map of one box: of each part of its target, refined by the finer layers, then combined."""
-
-    def on_image(features: Sequence[FeatureMap]) -> OnImage:
-        return map_on_image(features, method, forward.geometry, cell_strides=forward.cell_strides)
-
-    maps, factors = [], []
+    geometry, strides, finer = forward.geometry, forward.cell_strides, tuple(asked.finer)
+    maps, factors, found, looked_at = [], [], [], []
     for features in per_part:
-        of_part = on_image([feature for feature in features if feature.layer not in finer])
+        own = [feature for feature in features if feature.layer not in (*finer, *asked.stages)]
+        looked_at.append(own)
+        if asked.method.levels is Levels.STAGES:
+            stages = {path: [feature for feature in features if feature.layer == path] for path in asked.stages}
+            found.append(staged(own, stages, asked.method, geometry, cell_strides=strides))
+            of_part = found[-1].on_image
+        else:
+            of_part = map_on_image(own, asked.method, geometry, cell_strides=strides)
         if finer:
-            of_finer = [on_image([feature for feature in features if feature.layer == path]) for path in finer]
+            of_finer = [
+                map_on_image([f for f in features if f.layer == path], asked.method, geometry, cell_strides=strides)
+                for path in finer
+            ]
             of_part, factor = refined(of_part, of_finer)
             factors.append(factor)
         maps.append(of_part)
     rois = [feature.roi_xyxy for feature in per_part[0] if feature.roi_xyxy is not None]
-    levels = level_heatmaps(maps, original_hw=forward.geometry.original_hw, factors=factors) if keep_levels else ()
-    return BoxMap(*combined(maps), box_on_original(rois[-1], forward.geometry) if rois else None, levels)
+    parts = [one.parts for one in found]
+    levels = (
+        level_heatmaps(maps, original_hw=geometry.original_hw, factors=factors, parts=parts) if keep_levels else ()
+    )
+    note = _note(asked, looked_at[0], found[0] if found else None)
+    return BoxMap(*combined(maps), box_on_original(rois[-1], geometry) if rois else None, levels, note)
+
+
+def _note(asked: Asked, own: Sequence[FeatureMap], found: Staged | None) -> str | None:
+    """Returns what a reader has to know of a map: that a layer is blind for this box, or why no stage took part."""
+    layers = ", ".join(asked.question.layers)
+    blind = f"{layers} is blind for this box: its gradient reaches hardly more than one cell"
+    if found is not None and found.taken:
+        return f"{blind}, so the map is of {', '.join(found.taken)} alone" if is_blind(own) else None
+    if is_blind(own):
+        return f"{blind}. " + (
+            f"Take {asked.instead}, or --method {DEFAULT_METHOD} at {DEFAULT_LAYER}"
+            if asked.instead
+            else "Take a layer further from the head: --list_layers"
+        )
+    if found is None or any(feature.kind is FeatureKind.ROI for feature in own):
+        return None
+    why = "no stage has a map" if asked.stages else f"no stages inside {layers}"
+    return f"{why}: its own map, as layercam makes it"
 
 
 def attention_of(detector: Detector, question: Question) -> dict[str, tuple[int, ...] | None]:
@@ -297,6 +339,19 @@ def attention_of(detector: Detector, question: Question) -> dict[str, tuple[int,
 
 def _nothing(frame: Frame) -> BoxMap:
     return BoxMap(np.zeros(frame.original_hw, np.float32), (), MapStatus.NO_CANDIDATE)
+
+
+def _stages(detector: Detector, question: Question) -> tuple[str, ...]:
+    """Returns the stages inside the layers, but for those that are looked at themselves."""
+    named = parse_layers(question.layers)
+    stages = dict.fromkeys(stage for path in named for stage in stages_of(detector, path))
+    return tuple(stage for stage in stages if stage not in named)
+
+
+def _instead(detector: Detector, looked_at: Iterable[str]) -> str | None:
+    """Returns the stage of the backbone to look at where a layer turns out to be blind: the last but one."""
+    stages = [stage for stage in stages_of(detector, DEFAULT_LAYER) if stage not in looked_at] if looked_at else []
+    return stages[-2:][0] if stages else None
 
 
 def _finer(detector: Detector, question: Question) -> dict[str, tuple[int, ...] | None]:

@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import ndimage
 
 from ppdet_cam.explaining.projection import box_on_original, image_placement, nominal_stride, project, roi_placement
-from ppdet_cam.methods import Levels, Method, Needs
+from ppdet_cam.methods import Levels, Method, Needs, cells_reached
 from ppdet_cam.structures import (
     CellStrides,
+    FeatureKind,
     FeatureMap,
     GridMap,
     GridPlacement,
@@ -28,6 +30,7 @@ def map_on_image(
     geometry: ImageGeometry,
     *,
     cell_strides: CellStrides | None = None,
+    blur_yx: tuple[float, float] = (0.0, 0.0),
 ) -> OnImage:
     """Returns (heatmap, each level's share of the evidence, whether the map shows something).
 
@@ -41,6 +44,7 @@ def map_on_image(
             counts 0.
         geometry: where the image lies in the network input.
         cell_strides: the size of a cell, for grids of which the head says so.
+        blur_yx: standard deviations, in original pixels, of a Gaussian that smooths each level's map on its grid.
 
     Returns:
         heatmap: float32 [H, W], >= 0, original pixels; all zero unless the status is OK.
@@ -58,6 +62,8 @@ def map_on_image(
         )
         for feature, given, stride_yx in zip(features, inputs, strides)
     ]
+    if any(blur_yx):
+        grids = [_blurred(grid, blur_yx) for grid in grids]
     heatmap = np.zeros(geometry.original_hw, dtype=np.float32)
     with np.errstate(over="ignore"):  # evidence beyond float32 becomes infinite, which the status tells
         for grid in grids:
@@ -69,10 +75,26 @@ def map_on_image(
     evidence = [float(grid.values.sum()) if status is MapStatus.OK else 0.0 for grid in grids]
     total = sum(evidence) or 1.0
     shares = tuple(
-        LevelShare(feature.layer, feature.level, feature.grid_hw, stride_yx, amount / total, grid)
+        LevelShare(feature.layer, feature.level, feature.grid_hw, stride_yx, amount / total, grid, _cells(feature))
         for feature, stride_yx, amount, grid in zip(features, strides, evidence, grids)
     )
     return heatmap, shares, status
+
+
+def _blurred(grid: GridMap, blur_yx: tuple[float, float]) -> GridMap:
+    cell_yx = grid.placement.cell_yx
+    if not (grid.values.any() and all(length > 0 for length in cell_yx)):
+        return grid
+    deviations = [deviation / length for deviation, length in zip(blur_yx, cell_yx)]
+    return GridMap(ndimage.gaussian_filter(grid.values, deviations, mode="constant"), grid.placement)
+
+
+def projected_levels(of: OnImage, *, original_hw: tuple[int, int]) -> list[np.ndarray]:
+    """Returns each level's part of a map that was not refined, float32 [H, W]; nothing when it shows nothing."""
+    _, levels, status = of
+    if status is not MapStatus.OK:
+        return []
+    return [project(level.grid.values, level.grid.placement, original_hw=original_hw) for level in levels if level.grid]
 
 
 def refined(coarse: OnImage, finer: Sequence[OnImage]) -> tuple[OnImage, np.ndarray]:
@@ -144,7 +166,11 @@ def _combined_level(of_parts: Sequence[LevelShare], peaks: Sequence[float]) -> L
 
 
 def level_heatmaps(
-    maps: Sequence[OnImage], *, original_hw: tuple[int, int], factors: Sequence[np.ndarray] = ()
+    maps: Sequence[OnImage],
+    *,
+    original_hw: tuple[int, int],
+    factors: Sequence[np.ndarray] = (),
+    parts: Sequence[Sequence[np.ndarray]] = (),
 ) -> tuple[np.ndarray, ...]:
     """Returns what every level adds to a box's map: they sum to the map that `combined` gives.
 
@@ -154,31 +180,32 @@ def level_heatmaps(
         maps: of the parts, from `map_on_image`.
         original_hw: size of the image, in pixels.
         factors: of refined maps, from `refined`, one for each part.
+        parts: for each part its levels' maps before it was refined, where they are not those on its levels' grids.
 
     Returns:
         float32 [H, W] for each feature map, original pixels; nothing when no part's map shows something.
     """
-    each = zip(maps, factors or [np.ones(())] * len(maps))
+    before = parts or [projected_levels(of_part, original_hw=original_hw) for of_part in maps]
     shown = [
-        (heatmap, levels, factor.astype(np.float32))
-        for (heatmap, levels, status), factor in each
+        (heatmap, [level * factor.astype(np.float32) for level in of_part])
+        for (heatmap, _, status), of_part, factor in zip(maps, before, factors or [np.ones(())] * len(maps))
         if status is MapStatus.OK
     ]
     if not shown:
         return ()
-    levels = [
-        [
-            project(level.grid.values, level.grid.placement, original_hw=original_hw) * factor
-            for level in of_part
-            if level.grid
-        ]
-        for _, of_part, factor in shown
-    ]
+    levels = [of_part for _, of_part in shown]
     if len(maps) == 1:
         return tuple(levels[0])
     winner = np.stack([heatmap / heatmap.max() for heatmap, *_ in shown]).argmax(axis=0)
     scaled = [[level / heatmap.max() for level in of_part] for of_part, (heatmap, *_) in zip(levels, shown)]
     return tuple(np.choose(winner, of_level) for of_level in zip(*scaled))
+
+
+def _cells(feature: FeatureMap) -> float | None:
+    """Returns how many cells the gradient reaches; None where there is none, and for a RoI, which is all reached."""
+    if feature.gradients is None or feature.kind is FeatureKind.ROI:
+        return None
+    return cells_reached(feature.gradients)
 
 
 def _inputs(feature: FeatureMap, method: Method) -> tuple[np.ndarray | float, ...]:

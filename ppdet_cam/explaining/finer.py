@@ -1,4 +1,4 @@
-"""Which layers of a backbone see finer than what it puts out: those that `--refine_by auto` stands for."""
+"""Which layers of a backbone see finer than what it puts out: for `--method stagecam` and `--refine_by auto`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import weakref
 from collections.abc import Sequence
 
 from ppdet_cam.detectors.detector import Detector
-from ppdet_cam.detectors.inner_layers import backbone_grids
+from ppdet_cam.detectors.inner_layers import BACKBONE, backbone_grids
 from ppdet_cam.errors import LayerError
 from ppdet_cam.explaining.projection import nominal_stride
 
 FINE_STRIDES = (2.0, 4.0)
 COARSE_STRIDE = 8.0
+STAGE_STRIDES = (4.0, 8.0, 16.0)
 INPUT_PX = 128  # strides do not depend on it
 
-_found: weakref.WeakKeyDictionary[Detector, tuple[str, ...]] = weakref.WeakKeyDictionary()
+_Grids = Sequence[tuple[str, tuple[int, int]]]
+_found: weakref.WeakKeyDictionary[Detector, _Grids] = weakref.WeakKeyDictionary()
 
 
 def finer_layers(detector: Detector) -> tuple[str, ...]:
@@ -34,12 +36,52 @@ def finer_layers(detector: Detector) -> tuple[str, ...]:
         >>> finer_layers(detector)  # of a CSPResNet  # doctest: +SKIP
         ('model.backbone.stem', 'model.backbone.stages.0')
     """
+    return finer_of(_grids_of(detector), detector.name)
+
+
+def stages_of(detector: Detector, path: str) -> tuple[str, ...]:
+    """Returns the last whole layers inside a layer at strides 4, 8 and 16, those of them that are there.
+
+    The last before the first layer of the next stride: a network that comes back to fine grids, as an hourglass does,
+    has its stages on the way down.
+
+    Args:
+        detector: with its weights or without.
+        path: of the layer; only the backbone has stages.
+
+    Returns:
+        Dotted paths, the finest first; none for other layers, and for a backbone that does not run on an empty input.
+
+    Example:
+        >>> stages_of(detector, "model.backbone")  # of a CSPResNet  # doctest: +SKIP
+        ('model.backbone.stages.0', 'model.backbone.stages.1', 'model.backbone.stages.2')
+    """
+    if path != BACKBONE:
+        return ()
+    try:
+        return stages_among(_grids_of(detector))
+    except LayerError:
+        return ()
+
+
+def stages_among(grids: _Grids) -> tuple[str, ...]:
+    """Returns the stages among the layers of a backbone, given as for `finer_of`."""
+    seen = [(path, nominal_stride(INPUT_PX, rows)) for path, (rows, _) in grids]
+    stages = []
+    for stride in STAGE_STRIDES:
+        before = itertools.takewhile(lambda layer, next_stride=2 * stride: layer[1] != next_stride, seen)
+        paths = [path for path, found in before if found == stride]
+        stages += [_last_whole(paths)] if paths else []
+    return tuple(stages)
+
+
+def _grids_of(detector: Detector) -> _Grids:
     if detector not in _found:
-        _found[detector] = finer_of(backbone_grids(detector, (INPUT_PX, INPUT_PX)), detector.name)
+        _found[detector] = backbone_grids(detector, (INPUT_PX, INPUT_PX))
     return _found[detector]
 
 
-def finer_of(grids: Sequence[tuple[str, tuple[int, int]]], name: str) -> tuple[str, ...]:
+def finer_of(grids: _Grids, name: str) -> tuple[str, ...]:
     """Returns the finer layers among those of a backbone.
 
     Args:

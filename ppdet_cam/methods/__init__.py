@@ -21,8 +21,10 @@ from ppdet_cam.methods.perturbation import (
     random_masks,
     scorecam,
 )
+from ppdet_cam.methods.stages import LEAST_CELLS, agreement, cells_reached, stagecam
 
 __all__ = [
+    "LEAST_CELLS",
     "Levels",
     "Method",
     "Needs",
@@ -30,6 +32,8 @@ __all__ = [
     "ablationcam",
     "attention",
     "attention_gradient",
+    "agreement",
+    "cells_reached",
     "channel_mask",
     "detection_similarity",
     "drise",
@@ -50,6 +54,7 @@ __all__ = [
     "random_masks",
     "scorecam",
     "shifted",
+    "stagecam",
     "strongest_channels",
     "windows_over",
     "xgradcam",

@@ -70,11 +70,13 @@ class Levels(enum.Enum):
     Attributes:
         ALL: every one; the levels' maps share one unit, so their evidence is added.
         OWN: the one from which the head made the box.
+        STAGES: every one, and those of the stages inside the layer; the maps are put together on the image.
         NONE: no feature map is looked at.
     """
 
     ALL = "all"
     OWN = "own"
+    STAGES = "stages"
     NONE = "none"
 
 

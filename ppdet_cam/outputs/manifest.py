@@ -19,7 +19,7 @@ RUN_FILE = "run.json"
 
 # kind -> what its file is called: a box's behind the box's name, an image's wholly
 BOX_FILES: Mapping[str, str] = MappingProxyType(
-    {"overlay": ".jpg", "heatmap": ".heatmap.png", "crop": ".crop.jpg", "panel": ".panel.jpg"}
+    {"overlay": ".jpg", "clean": ".clean.png", "heatmap": ".heatmap.png", "crop": ".crop.jpg", "panel": ".panel.jpg"}
 )
 IMAGE_FILES: Mapping[str, str] = MappingProxyType({"raw": "maps.npz", "summary": "summary.jpg", "photo": "photo.jpg"})
 
@@ -68,6 +68,7 @@ def box_record(
                 "grid_hw": list(level.grid_hw),
                 "stride_yx": list(level.stride_yx),
                 "share": level.share,
+                **({} if level.cells is None else {"cells_reached": round(level.cells, 2)}),
             }
             for level in explanation.levels
         ],
@@ -82,6 +83,8 @@ def box_record(
         record["drawn_as"] = drawn_as
     if explanation.status is not MapStatus.OK:
         record["reason"] = explanation.status.value
+    if explanation.note is not None:
+        record["note"] = explanation.note
     if explanation.box_xyxy_roi is not None:
         record["roi_xyxy"] = list(explanation.box_xyxy_roi)
     if explanation.answer is not None:

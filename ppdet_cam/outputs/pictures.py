@@ -14,6 +14,7 @@ from ppdet_cam.outputs.raw import RAW_DTYPES, RAW_FRAMES
 from ppdet_cam.registry import closest
 from ppdet_cam.render import (
     RenderStyle,
+    draw_clean,
     draw_crop,
     draw_explanation,
     draw_heatmap,
@@ -27,6 +28,7 @@ from ppdet_cam.structures import Explanation, LayerView
 KINDS: Mapping[str, str] = MappingProxyType(
     {
         "overlay": "a picture per box: the photo, the map over it, box, label and footer",
+        "clean": "a picture per box without box, label and footer: the photo and the map over it, for papers",
         "heatmap": "the colours of each box's map alone, to be laid over the photo",
         "crop": "a close-up of each box",
         "panel": "photo, map and each level's part side by side",
@@ -108,7 +110,7 @@ def encode_box(
         photo: uint8 [H, W, 3], RGB.
         explanation: of the box; for a panel with its levels' maps.
         style: how it is coloured.
-        highest: the raw value of the hottest colour, None for the map's own maximum.
+        highest: the raw value of the hottest colour, None for the end of the map's own scale.
     """
     return _ENCODERS[kind](photo, explanation, style, highest)
 
@@ -128,6 +130,10 @@ def _overlay(photo: np.ndarray, explanation: Explanation, style: RenderStyle, hi
     return encode_jpeg(draw_explanation(photo, explanation, style=style, highest=highest))
 
 
+def _clean(photo: np.ndarray, explanation: Explanation, style: RenderStyle, highest: float | None) -> bytes:
+    return encode_png(draw_clean(photo, explanation, style=style, highest=highest))
+
+
 def _heatmap(photo: np.ndarray, explanation: Explanation, style: RenderStyle, highest: float | None) -> bytes:
     return encode_png(draw_heatmap(explanation, style=style, highest=highest))
 
@@ -143,6 +149,7 @@ def _panel(photo: np.ndarray, explanation: Explanation, style: RenderStyle, high
 
 _ENCODERS: Mapping[str, Callable[[np.ndarray, Explanation, RenderStyle, float | None], bytes]] = {
     "overlay": _overlay,
+    "clean": _clean,
     "heatmap": _heatmap,
     "crop": _crop,
     "panel": _panel,

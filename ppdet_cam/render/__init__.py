@@ -18,10 +18,10 @@ from __future__ import annotations
 from ppdet_cam.render.colours import class_colour
 from ppdet_cam.render.encode import MAX_JPEG_SIDE, encode_jpeg, encode_png
 from ppdet_cam.render.fonts import choose_font
-from ppdet_cam.render.heat import highest_value, normalise
+from ppdet_cam.render.heat import highest_value, normalise, scale_end
 from ppdet_cam.render.layout import MIN_PICTURE_HW, enlargement
 from ppdet_cam.render.panel import draw_panel
-from ppdet_cam.render.pictures import draw_crop, draw_explanation, draw_heatmap
+from ppdet_cam.render.pictures import draw_clean, draw_crop, draw_explanation, draw_heatmap
 from ppdet_cam.render.style import STYLE_OPTIONS, RenderStyle, StyleOption
 from ppdet_cam.render.summary import draw_summary
 from ppdet_cam.render.text import drawn_name, is_drawable
@@ -35,6 +35,7 @@ __all__ = [
     "StyleOption",
     "choose_font",
     "class_colour",
+    "draw_clean",
     "draw_crop",
     "draw_explanation",
     "draw_heatmap",
@@ -48,4 +49,5 @@ __all__ = [
     "highest_value",
     "is_drawable",
     "normalise",
+    "scale_end",
 ]

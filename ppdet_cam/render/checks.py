@@ -15,8 +15,8 @@ def check_scale(style: RenderStyle, highest: float | None) -> None:
     """Raises ConfigError when maps are to be compared and the value to compare them by is missing, or is no number."""
     if style.normalize != "box" and highest is None:
         raise ConfigError(
-            f"normalize {style.normalize!r} needs highest=<the highest value of the {style.normalize}>; "
-            "see ppdet_cam.render.highest_value"
+            f"normalize {style.normalize!r} needs highest=<the end of scale of the {style.normalize}>; "
+            "see ppdet_cam.render.scale_end"
         )
     if highest is not None and not 0 <= highest < math.inf:
         raise ConfigError(f"highest must be a finite number of 0 or more, not {highest}")

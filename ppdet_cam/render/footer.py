@@ -8,7 +8,7 @@ import numpy as np
 
 from ppdet_cam.render.boxes import asked_class, outline_box, unanswered
 from ppdet_cam.render.colours import ASKED, BACKGROUND, BANNER, BAR_BASE, BRIGHT_TEXT, DIM_TEXT, Colour
-from ppdet_cam.render.heat import highest_value, overlay, shown_share
+from ppdet_cam.render.heat import highest_value, overlay, scale_end, shown_share
 from ppdet_cam.render.layout import blank, clip_box, margin_width
 from ppdet_cam.render.style import DEFAULT_STYLE, RenderStyle
 from ppdet_cam.render.text import (
@@ -46,7 +46,7 @@ def footer(
         width: of the strip, in pixels.
         font_px: font size.
         style: how it is coloured.
-        highest: the raw value of the hottest colour; None for the map's own maximum.
+        highest: the raw value of the hottest colour; None for the end of the map's own scale.
 
     Returns:
         uint8 [height as needed, width, 3].
@@ -139,6 +139,8 @@ def _notes(explanation: Explanation, style: RenderStyle, highest: float | None) 
     found = []
     if explanation.detection.score_before_nms is not None:
         found.append(f"score before NMS, which is explained: {explanation.detection.score_before_nms:.3f}")
+    if explanation.note is not None:
+        found.append(drawable(explanation.note))
     if explanation.box_xyxy_roi is not None:
         found.append(PROPOSAL_LEGEND)
     height, width = explanation.heatmap.shape
@@ -155,8 +157,8 @@ def _notes(explanation: Explanation, style: RenderStyle, highest: float | None) 
 
 SCALES = {
     "box": "a value that was given",
-    "image": "the highest value of the image",
-    "run": "the highest value of the run",
+    "image": "the end of scale of the image",
+    "run": "the end of scale of the run",
 }
 
 
@@ -167,7 +169,8 @@ def scale_strip(
     gap = font_px // 2
     if explanation.status is MapStatus.OK:
         own = highest_value([explanation])
-        bar = bar_strip(*scale_texts(own, own if highest is None else highest), width, font_px, style=style)
+        end = scale_end([explanation], style=style) if highest is None else highest
+        bar = bar_strip(*scale_texts(own, end), width, font_px, style=style)
         return np.concatenate([bar, blank((gap, width))])
     words = f"no map: {explanation.status.value}"
     lines = wrap_words(words, font_px, max_px=width - 2 * margin_width(font_px))

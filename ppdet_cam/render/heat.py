@@ -26,20 +26,45 @@ def heat_of(
     Args:
         explanation: whose heatmap is taken.
         style: says the mask.
-        highest: the raw value that becomes 1, and values above it too; None for the map's own maximum.
+        highest: the raw value that becomes 1, and values above it too; None for the end of the map's own scale.
 
     Returns:
         float32 [H, W], 0 to 1.
     """
     if explanation.status is not MapStatus.OK:
         return np.zeros(explanation.heatmap.shape, np.float32)
-    return masked(normalise(explanation.heatmap, highest=highest), explanation.detection, style=style)
+    end = scale_end([explanation], style=style) if highest is None else highest
+    return masked(normalise(explanation.heatmap, highest=end), explanation.detection, style=style)
 
 
 def highest_value(explanations: Iterable[Explanation]) -> float:
     """Returns the highest raw value in the maps of all explanations that show something, 0 when none does."""
     shown = (explanation for explanation in explanations if explanation.status is MapStatus.OK)
     return max((float(_positive(explanation.heatmap).max(initial=0)) for explanation in shown), default=0.0)
+
+
+def scale_end(explanations: Iterable[Explanation], *, style: RenderStyle = DEFAULT_STYLE) -> float:
+    """Returns the raw value that the hottest colour stands for: the highest of the maps' ends of scale, 0 without any.
+
+    A fine map has single pixels far above all others; were the highest of them the end, the rest would be dark. So by
+    default a scale ends where that share of pixels is above it which `style.scale` says, counted in pixels of the box:
+    of a small box few, of a large one many, and never none.
+    """
+    shown = (explanation for explanation in explanations if explanation.status is MapStatus.OK)
+    return max((_own_end(explanation, style) for explanation in shown), default=0.0)
+
+
+def _own_end(explanation: Explanation, style: RenderStyle) -> float:
+    positive = _positive(explanation.heatmap)
+    if style.percentile == 100:
+        return float(positive.max(initial=0))
+    box = clip_box(explanation.detection.box_xyxy, 1, (positive.shape[0], positive.shape[1]))
+    pixels = positive.size if box is None else (box[2] - box[0]) * (box[3] - box[1])
+    above = max(1, round(pixels * (100 - style.percentile) / 100))
+    if above >= positive.size:
+        return float(positive.max(initial=0))
+    end = float(np.partition(positive, positive.size - 1 - above, axis=None)[positive.size - 1 - above])
+    return end or float(positive.max(initial=0))
 
 
 def normalise(heatmap: np.ndarray, *, highest: float | None = None) -> np.ndarray:

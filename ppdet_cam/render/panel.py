@@ -15,10 +15,10 @@ from ppdet_cam.render.colours import BRIGHT_TEXT
 from ppdet_cam.render.footer import footer, level_names
 from ppdet_cam.render.heat import (
     heat_of,
-    highest_value,
     masked,
     normalise,
     overlay,
+    scale_end,
 )
 from ppdet_cam.render.layout import MIN_PICTURE_HW, blank, enlarge, font_height
 from ppdet_cam.render.style import DEFAULT_STYLE, RenderStyle
@@ -51,7 +51,7 @@ def draw_panel(
         explanation: what to draw; its heatmap is [H, W].
         level_heatmaps: each level's part of that heatmap, float [H, W], in the order of `explanation.levels`.
         style: how it is coloured.
-        highest: the raw value of the hottest colour; None for the whole map's own maximum.
+        highest: the raw value of the hottest colour; None for the end of the whole map's own scale.
 
     Returns:
         uint8 [H', W', 3], RGB. Large photographs are made smaller, small ones larger.
@@ -90,7 +90,7 @@ def _heats(
     )
     if len(names) <= 1:
         return
-    scale = highest_value([explanation]) if highest is None else highest
+    scale = scale_end([explanation], style=style) if highest is None else highest
     for name, heatmap in zip(names, level_heatmaps):
         check_map(explanation.heatmap, heatmap)
         yield f"level {name}", masked(normalise(heatmap, highest=scale), explanation.detection, style=style)

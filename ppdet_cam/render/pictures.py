@@ -1,4 +1,4 @@
-"""Pictures of one box: the overlay, the heat alone, and a close-up."""
+"""Pictures of one box: the overlay, the same without box and text, the heat alone, and a close-up."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def draw_explanation(
         frame_image: uint8 [H, W, 3], RGB, the original image.
         explanation: what to draw; its heatmap is [H, W].
         style: how it is coloured.
-        highest: the raw value of the hottest colour, above which colours do not change; None for the map's own
-            maximum. See `highest_value`.
+        highest: the raw value of the hottest colour, above which colours do not change; None for the end of
+            the map's own scale. See `scale_end`.
 
     Returns:
         uint8 [H', W', 3], RGB. The photograph, enlarged or not, starts at the top left corner.
@@ -62,9 +62,7 @@ def draw_explanation(
         ImageError: the image is not uint8 [H, W, 3], or the heatmap has another height and width.
         ConfigError: the style compares maps and `highest` is missing.
     """
-    check_sizes(frame_image, explanation)
-    check_scale(style, highest)
-    photo = overlay(frame_image, heat_of(explanation, style=style, highest=highest), style=style)
+    photo = draw_clean(frame_image, explanation, style=style, highest=highest)
     height, width = photo.shape[:2]
     factor = enlargement((height, width))
     limit_hw = height * factor, width * factor
@@ -76,6 +74,33 @@ def draw_explanation(
     return np.concatenate([canvas, footer_of(explanation, canvas.shape[1], font_px, style=style, highest=highest)])
 
 
+def draw_clean(
+    frame_image: np.ndarray,
+    explanation: Explanation,
+    *,
+    style: RenderStyle = DEFAULT_STYLE,
+    highest: float | None = None,
+) -> np.ndarray:
+    """Returns the photograph with the map over it and nothing else: no box, no text, the size as it is.
+
+    Args:
+        frame_image: uint8 [H, W, 3], RGB, the original image.
+        explanation: what to draw; its heatmap is [H, W].
+        style: how it is coloured.
+        highest: the raw value of the hottest colour; None for the end of the map's own scale.
+
+    Returns:
+        uint8 [H, W, 3], RGB; the photograph itself where there is no map.
+
+    Raises:
+        ImageError: the image is not uint8 [H, W, 3], or the heatmap has another height and width.
+        ConfigError: the style compares maps and `highest` is missing.
+    """
+    check_sizes(frame_image, explanation)
+    check_scale(style, highest)
+    return overlay(frame_image, heat_of(explanation, style=style, highest=highest), style=style)
+
+
 def draw_heatmap(
     explanation: Explanation, *, style: RenderStyle = DEFAULT_STYLE, highest: float | None = None
 ) -> np.ndarray:
@@ -84,7 +109,7 @@ def draw_heatmap(
     Args:
         explanation: what to draw; its heatmap is [H, W].
         style: how it is coloured.
-        highest: the raw value of the hottest colour; None for the map's own maximum.
+        highest: the raw value of the hottest colour; None for the end of the map's own scale.
 
     Returns:
         uint8 [H, W, 4], RGBA, alpha not multiplied into the colours; transparent where there is no heat.
@@ -114,7 +139,7 @@ def draw_crop(
         frame_image: uint8 [H, W, 3], RGB, the original image.
         explanation: what to draw; its heatmap is [H, W].
         style: how it is coloured.
-        highest: the raw value of the hottest colour; None for the map's own maximum, be it in the box or not.
+        highest: the raw value of the hottest colour; None for the end of the map's own scale, wherever it is.
 
     Returns:
         uint8 [H', W', 3], RGB.

@@ -1,4 +1,4 @@
-"""How pictures are coloured: the flags `--colormap`, `--alpha`, `--mask` and `--normalize`, checked once."""
+"""How pictures are coloured: `--colormap`, `--alpha`, `--mask`, `--scale` and `--normalize`, checked once."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ COLORMAPS: Mapping[str, int] = MappingProxyType(
 )
 NORMALIZATIONS = ("box", "image", "run")
 MASKS = ("none", "box", "box:FACTOR")
+SCALES = ("max", "percentile:P")
 
 
 def parse_alpha(text: str) -> float:
@@ -72,6 +73,36 @@ def parse_mask(text: str) -> float | None:
     return factor
 
 
+def parse_scale(text: str) -> float:
+    """Returns the percentile at which colours end, 100 for "max".
+
+    Raises:
+        ConfigError: neither "max" nor "percentile:P" with a P above 0 and at most 100.
+
+    Example:
+        >>> parse_scale("max"), parse_scale("percentile:99.5")
+        (100.0, 99.5)
+    """
+    if text == "max":
+        return 100.0
+    kind, colon, number = text.partition(":")
+    if kind != "percentile" or not colon:
+        raise ConfigError(
+            f"--scale {text!r} is not supported{closest(text.lower(), list(SCALES))}. Supported: {', '.join(SCALES)}, "
+            "e.g. percentile:99.5"
+        )
+    try:
+        percentile = float(number)
+    except ValueError:
+        percentile = math.nan
+    if not 0.0 < percentile <= 100.0:
+        raise ConfigError(
+            f"--scale {text!r}: the percentile must be a number above 0 and at most 100, e.g. percentile:99.5, not "
+            f"{number!r}"
+        )
+    return percentile
+
+
 def _alpha_error(given: object) -> ConfigError:
     return ConfigError(f"--alpha must be a number from 0 (invisible) to 1 (opaque), not {given!r}")
 
@@ -91,8 +122,10 @@ class RenderStyle:
         colormap: a name among `COLORMAPS`.
         alpha: opacity of the hottest spot, 0 to 1.
         mask: "none"; "box" shows heat in the box only; "box:1.5" in the box widened 1.5 times about its centre.
-        normalize: whose highest value gets the hottest colour: of each "box", of the "image", of the "run". For the
+        normalize: whose end of scale gets the hottest colour: of each "box", of the "image", of the "run". For the
             last two, the drawing functions are given that value.
+        scale: where a map's scale ends: "max", its highest value; "percentile:P", the value that all but 100 - P in a
+            hundred of as many pixels as the box has stay below, one pixel at least.
 
     Raises:
         ConfigError: one of them is not allowed.
@@ -108,12 +141,14 @@ class RenderStyle:
     alpha: float = 0.8
     mask: str = "none"
     normalize: str = "box"
+    scale: str = "percentile:98"
 
     def __post_init__(self) -> None:
         _check_name("--colormap", self.colormap, list(COLORMAPS))
         if not 0.0 <= self.alpha <= 1.0:
             raise _alpha_error(self.alpha)
         parse_mask(self.mask)
+        parse_scale(self.scale)
         _check_name("--normalize", self.normalize, list(NORMALIZATIONS))
 
     @classmethod
@@ -125,7 +160,7 @@ class RenderStyle:
 
         Example:
             >>> RenderStyle.from_flags({"colormap": "jet", "alpha": "0.5"})
-            RenderStyle(colormap='jet', alpha=0.5, mask='none', normalize='box')
+            RenderStyle(colormap='jet', alpha=0.5, mask='none', normalize='box', scale='percentile:98')
         """
         names = [option.name for option in STYLE_OPTIONS]
         for name in values:
@@ -135,12 +170,18 @@ class RenderStyle:
             alpha=parse_alpha(values["alpha"]) if "alpha" in values else cls.alpha,
             mask=values.get("mask", cls.mask),
             normalize=values.get("normalize", cls.normalize),
+            scale=values.get("scale", cls.scale),
         )
 
     @property
     def mask_factor(self) -> float | None:
         """How many times the box is widened to show the heat in; None to show it everywhere."""
         return parse_mask(self.mask)
+
+    @property
+    def percentile(self) -> float:
+        """Where a map's scale ends, 100 for its highest value."""
+        return parse_scale(self.scale)
 
     def flags(self) -> dict[str, object]:
         """Returns the values by the names of their flags, as `run.json` holds them."""
@@ -196,6 +237,13 @@ STYLE_OPTIONS = (
         "normalize",
         DEFAULT_STYLE.normalize,
         "SCOPE",
-        "whose highest value gets the hottest colour: of each box, of the image, of the run (default: %(default)s)",
+        "whose end of scale gets the hottest colour: of each box, of the image, of the run (default: %(default)s)",
+    ),
+    StyleOption(
+        "scale",
+        DEFAULT_STYLE.scale,
+        "SCALE",
+        "where a map's scale ends: max (its highest value), percentile:P (the value that is exceeded by 100 - P in a "
+        "hundred of as many pixels as the box has, and by one at least) (default: %(default)s)",
     ),
 )

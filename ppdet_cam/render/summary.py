@@ -62,7 +62,7 @@ def draw_summary(
         frame_image: uint8 [H, W, 3], RGB, the original image.
         explanations: all of this image; read once, and no map is kept, so they may be made on the way.
         style: how it is coloured.
-        highest: the raw value of the hottest colour in every map; None for each map's own maximum.
+        highest: the raw value of the hottest colour in every map; None for the end of each map's own scale.
 
     Returns:
         uint8 [H', W', 3], RGB. The photograph, enlarged or not, starts at the top left corner.
@@ -86,7 +86,7 @@ def draw_summary(
     font_px = font_height(limit_hw)
     canvas = pad_to(enlarge(photo, factor), MIN_PICTURE_HW)
     _paint_boxes(canvas, boxes, factor, font_px, limit_hw=limit_hw)
-    bar = ("evidence  0", "each box's highest") if highest is None else scale_texts(reached, highest)
+    bar = ("evidence  0", "each box's end of scale") if highest is None else scale_texts(reached, highest)
     lines = _summary_lines(boxes, canvas.shape[1], font_px, style=style, highest=highest)
     return np.concatenate(
         [

@@ -30,7 +30,7 @@ from ppdet_cam.outputs.pictures import Output, encode_box, encode_view
 from ppdet_cam.outputs.raw import RawGrids, RawMap, encode_grids, encode_raw, raw_grids, raw_map
 from ppdet_cam.polygons import polygon_coverage
 from ppdet_cam.questions.truth import Match, TrueBox, match
-from ppdet_cam.render import draw_summary, drawn_name, encode_jpeg, highest_value
+from ppdet_cam.render import RenderStyle, draw_summary, drawn_name, encode_jpeg, scale_end
 from ppdet_cam.structures import Detection, Explanation, LayerView, MapStatus
 
 _T = TypeVar("_T")
@@ -171,7 +171,7 @@ def draw_image(
     shown, matches = _matches(stream.detections, annotated)
     explanations, highest = stream.explanations, job.highest
     if job.output.style.normalize != "box" and highest is None:
-        highest, explanations = _at_one_scale(explanations, folder)
+        highest, explanations = _at_one_scale(explanations, folder, job.output.style)
     drawer = _Drawer(stream, job, name=name, folder=folder, highest=highest, matches=matches if annotated else None)
     passing = drawer.boxes_drawn(explanations, noticed)
     rest = drawer.image_files(passing)
@@ -337,12 +337,14 @@ def _covered(start: float, stop: float, pixels: int) -> np.ndarray:
     return np.nan_to_num(np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0.0, 1.0))
 
 
-def _at_one_scale(explanations: Iterator[Explanation], folder: Path) -> tuple[float, Iterator[Explanation]]:
-    """Returns the highest value in all maps of an image, and its explanations; the maps wait on the disk."""
+def _at_one_scale(
+    explanations: Iterator[Explanation], folder: Path, style: RenderStyle
+) -> tuple[float, Iterator[Explanation]]:
+    """Returns the end of scale of all maps of an image, and its explanations; the maps wait on the disk."""
     highest = 0.0
     waiting: list[tuple[Path, Explanation]] = []
     for explanation in explanations:
-        highest = max(highest, highest_value([explanation]))
+        highest = max(highest, scale_end([explanation], style=style))
         arrays = np.stack([explanation.heatmap, *explanation.level_heatmaps])
         file = folder / f"{len(waiting)}.npy"
         try:

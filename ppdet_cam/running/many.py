@@ -24,7 +24,7 @@ from ppdet_cam.outputs.manifest import failed_record
 from ppdet_cam.outputs.merging import Tally
 from ppdet_cam.outputs.sharding import Rank
 from ppdet_cam.places import find_file
-from ppdet_cam.render import highest_value
+from ppdet_cam.render import scale_end
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Draft, Job, Workers, draw_image
 from ppdet_cam.running.session import Session, open_session
@@ -224,7 +224,7 @@ class _Run:
     # --- one scale for the whole run
 
     def _scale(self, stop: Stop) -> float | None:
-        """Returns the highest value in all maps of the run, when its pictures are to share one scale.
+        """Returns the end of scale of all maps of the run, when its pictures are to share one scale.
 
         Each map is computed for this, and once more to be drawn: keeping all would fill the disk.
         """
@@ -247,12 +247,13 @@ class _Run:
         return max((peak for peak in results.values() if isinstance(peak, float)), default=0.0)
 
     def _measured(self, position: int, frame: concurrent.futures.Future[Frame]) -> float | str:
-        """Returns the highest value in an image's maps, or why they could not be computed."""
+        """Returns the end of scale of an image's maps, or why they could not be computed."""
         truth = self._session.truth
         try:
             read = frame.result()
             true_boxes = truth.of(self._place.images[position], read.original_hw).true_boxes if truth else ()
-            return highest_value(self._session.explainer.stream(read, true_boxes=true_boxes).explanations)
+            stream = self._session.explainer.stream(read, true_boxes=true_boxes)
+            return scale_end(stream.explanations, style=self._config.output.style)
         except Exception as error:  # as above
             return self._reason(error)
 

@@ -62,6 +62,7 @@ GOOD: dict[str, tuple[str, ...]] = {
     "alpha": ("0", "0.5", "1"),
     "mask": (*MASKS[:2], "box:1.5"),
     "normalize": NORMALIZATIONS,
+    "scale": ("max", "percentile:99.5", "percentile:100", "percentile:0", "percentile:"),
     "raw_dtype": RAW_DTYPES,
     "raw_reduction": ("1", "2", "7", "1000"),
     "workers": ("0", "1", "3"),

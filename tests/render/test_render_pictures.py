@@ -128,7 +128,7 @@ def test_draw_crop_keeps_the_colours_of_the_whole_map() -> None:
     photo = photograph(1200, 1400)
     drawn = explanation(heatmap, box_xyxy=(200.0, 200.0, 1000.0, 1000.0))
     whole = overlay(photo, normalise(heatmap), style=RenderStyle())[500:700, 500:700]
-    for style in (RenderStyle(), RenderStyle(mask="box")):
+    for style in (RenderStyle(scale="max"), RenderStyle(mask="box", scale="max")):
         crop = draw_crop(photo, drawn, style=style)
         assert place_of(whole, crop) is not None
 
@@ -167,12 +167,12 @@ def test_every_picture_takes_extreme_images(height: int, width: int) -> None:
 
 
 def test_draw_panel_shows_photograph_map_and_levels_on_one_scale() -> None:
-    """Each tile is the photograph with its own heat, coloured by the whole map's maximum."""
+    """Each tile is the photograph with its own heat, coloured by the whole map's scale."""
     photo = photograph()
     parts = [np.zeros_like(hot_square()), np.zeros_like(hot_square())]
     parts[0][140:160, 190:200], parts[1][140:160, 200:210] = 3e-6, 1e-6
     drawn = explanation(sum(parts), levels=LEVELS)
-    picture = draw_panel(photo, drawn, parts)
+    picture = draw_panel(photo, drawn, parts, style=RenderStyle(scale="max"))
     expected = [np.zeros_like(parts[0]), *(normalise(part, highest=3e-6) for part in (sum(parts), *parts))]
     places = []
     for heat in expected:
@@ -277,7 +277,7 @@ def test_draw_summary_takes_the_hottest_of_all_maps() -> None:
     photo = photograph()
     weak, strong = (np.zeros((HEIGHT, WIDTH), np.float32) for _ in range(2))
     weak[120:130, 160:180], strong[120:130, 170:190], strong[140:150, 160:180] = 1, 8, 4
-    picture = draw_summary(photo, [explanation(weak), explanation(strong, index=4)])
+    picture = draw_summary(photo, [explanation(weak), explanation(strong, index=4)], style=RenderStyle(scale="max"))
     heat = np.zeros((HEIGHT, WIDTH), np.float32)
     heat[120:130, 160:190], heat[140:150, 160:180] = 1, 0.5
     inside = np.s_[115:160, 155:245]

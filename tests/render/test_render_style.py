@@ -24,6 +24,7 @@ from ppdet_cam.render import (
     draw_summary,
     highest_value,
     normalise,
+    scale_end,
 )
 from ppdet_cam.render.boxes import paint_label
 from ppdet_cam.render.colours import (
@@ -104,9 +105,9 @@ def test_style_options_make_the_flags_of_an_argument_parser() -> None:
         return RenderStyle.from_flags(vars(parser.parse_args(arguments)))
 
     assert style() == RenderStyle() == RenderStyle.from_flags({})
-    given = style("--colormap", "jet", "--alpha", "0.5", "--mask", "box:2", "--normalize", "run")
-    assert given == RenderStyle("jet", 0.5, "box:2", "run")
-    assert given.flags() == {"colormap": "jet", "alpha": 0.5, "mask": "box:2", "normalize": "run"}
+    given = style("--colormap", "jet", "--alpha", "0.5", "--mask", "box:2", "--normalize", "run", "--scale", "max")
+    assert given == RenderStyle("jet", 0.5, "box:2", "run", "max")
+    assert given.flags() == {"colormap": "jet", "alpha": 0.5, "mask": "box:2", "normalize": "run", "scale": "max"}
     assert "magma" in parser.format_help()
 
 
@@ -159,7 +160,7 @@ def test_every_picture_of_compared_maps_needs_the_highest_value(normalize: str) 
         lambda: draw_panel(photo, drawn, [], style=style),
         lambda: draw_summary(photo, [drawn], style=style),
     ):
-        with pytest.raises(ConfigError, match=f"normalize '{normalize}' needs highest=.*highest_value"):
+        with pytest.raises(ConfigError, match=f"normalize '{normalize}' needs highest=.*scale_end"):
             draw()
 
 
@@ -178,7 +179,9 @@ def test_heat_of_a_masked_map_is_the_same_inside_and_none_outside() -> None:
     heatmap = np.zeros((10, 10), np.float32)
     heatmap[5, 5], heatmap[5, 7], heatmap[0, 0] = 1, 2, 4
     drawn = explanation(heatmap, box_xyxy=(4.0, 4.0, 6.0, 6.0))
-    heats = {mask: heat_of(drawn, style=RenderStyle(mask=mask)) for mask in ("none", "box", "box:2", "box:50")}
+    heats = {
+        mask: heat_of(drawn, style=RenderStyle(mask=mask, scale="max")) for mask in ("none", "box", "box:2", "box:50")
+    }
     assert {name: np.flatnonzero(heat).tolist() for name, heat in heats.items()} == {
         "none": [0, 55, 57],
         "box": [55],
@@ -186,7 +189,7 @@ def test_heat_of_a_masked_map_is_the_same_inside_and_none_outside() -> None:
         "box:50": [0, 55, 57],
     }
     assert [float(heat[5, 5]) for heat in heats.values()] == [0.25] * 4
-    assert heat_of(drawn, style=RenderStyle(mask="box:2.1"))[5, 7] == 0.5
+    assert heat_of(drawn, style=RenderStyle(mask="box:2.1", scale="max"))[5, 7] == 0.5
     assert shown_share(drawn, style=RenderStyle(mask="box")) == 1 / 7
 
 
@@ -244,16 +247,54 @@ def test_footer_shows_the_maximum_that_was_used() -> None:
     exceeded = footer(drawn, WIDTH, 13, highest=1e-6)
     assert holds_text(own, "3e-06")
     assert holds_text(of_run, "7e-06")
-    assert holds_text(of_run, "colours reach to the highest value of the run; this map reaches 3e-06")
+    assert holds_text(of_run, "colours reach to the end of scale of the run; this map reaches 3e-06")
     assert holds_text(exceeded, ">= 1e-06")
 
 
 def test_summary_shows_the_maximum_that_was_used() -> None:
     """Each box's own maximum is no number for all; a common one is, and is marked when a map exceeds it."""
     photo, boxes = photograph(), [explanation(hot_square()), explanation(2 * hot_square())]
-    assert holds_text(draw_summary(photo, boxes)[HEIGHT:], "each box's highest")
+    assert holds_text(draw_summary(photo, boxes)[HEIGHT:], "each box's end of scale")
     assert holds_text(draw_summary(photo, boxes, highest=6e-6)[HEIGHT:], "6e-06")
     assert holds_text(draw_summary(photo, boxes, highest=5e-6)[HEIGHT:], ">= 5e-06")
+
+
+# --- where a scale ends ---
+
+
+def test_one_outlier_pixel_does_not_darken_a_map() -> None:
+    """A pixel a thousand times as high as all others leaves the rest as hot as it was; the raw map stays as it is."""
+    calm, wild = hot_square(), hot_square()
+    wild[0, 0] = 1000 * calm.max()
+    heats = [heat_of(explanation(heatmap)) for heatmap in (calm, wild)]
+    assert heats[1][0, 0] == 1.0
+    heats[1][0, 0] = heats[0][0, 0]
+    np.testing.assert_array_equal(*heats)
+    assert heat_of(explanation(wild), style=RenderStyle(scale="max"))[calm > 0].max() < 0.002
+    assert highest_value([explanation(wild)]) == wild.max()
+
+
+def test_scale_ends_where_a_share_of_the_box_s_pixels_is_above() -> None:
+    """Of a box of 10 x 10 pixels, 5 may be above the end at percentile 95, one at 99.9, none at the maximum."""
+    heatmap = np.arange(400, dtype=np.float32).reshape(20, 20)
+    drawn = explanation(heatmap, box_xyxy=(0.0, 0.0, 10.0, 10.0))
+    ends = {scale: scale_end([drawn], style=RenderStyle(scale=scale)) for scale in ("percentile:95", "percentile:99.9")}
+    assert ends == {"percentile:95": 394.0, "percentile:99.9": 398.0}
+    assert scale_end([drawn], style=RenderStyle(scale="max")) == 399.0
+
+
+def test_scale_of_a_map_of_few_pixels_ends_at_its_highest() -> None:
+    """Where no pixel is left below the end but empty ones, nothing is clipped."""
+    heatmap = np.zeros((20, 20), np.float32)
+    heatmap[3, 3] = 7.0
+    assert scale_end([explanation(heatmap, box_xyxy=(0.0, 0.0, 20.0, 20.0))]) == 7.0
+
+
+@pytest.mark.parametrize("scale", ["maximum", "percentile", "percentile:0", "percentile:101", "percentile:x", ""])
+def test_scale_that_is_none_is_refused(scale: str) -> None:
+    """The message says what is allowed."""
+    with pytest.raises(ConfigError, match=r"--scale .*percentile"):
+        RenderStyle(scale=scale)
 
 
 # --- the colours of classes ---

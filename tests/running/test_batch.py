@@ -24,7 +24,7 @@ from ppdet_cam.explaining.projection import project
 from ppdet_cam.images.reading import read_image
 from ppdet_cam.outputs.manifest import files_of
 from ppdet_cam.outputs.raw import encode_grids, raw_grids
-from ppdet_cam.render import RenderStyle, draw_explanation, encode_jpeg, highest_value
+from ppdet_cam.render import RenderStyle, draw_explanation, encode_jpeg, scale_end
 from ppdet_cam.running import drawing, many
 from ppdet_cam.running.drawing import energy_in_box
 from ppdet_cam.structures import GridPlacement
@@ -125,7 +125,7 @@ def test_several_images_and_a_list_give_what_their_folder_gives(run, monkeypatch
 
 
 def test_every_kind_of_file_is_written(run):
-    """Per box overlay, heatmap, crop and panel; per image maps, summary and photo: all whole, of the right size."""
+    """Per box overlay, clean picture, heatmap, crop and panel; per image maps, summary and photo: all whole, of the right size."""
     assert run("--save", ALL_KINDS, "--target_feature_layer_name", "model.neck").code == 0
     for record in run.records():
         name = record["name"]
@@ -141,11 +141,13 @@ def test_every_kind_of_file_is_written(run):
             stem = f"{name}/{box['index']}"
             assert box["files"] == {
                 "overlay": f"{stem}.jpg",
+                "clean": f"{stem}.clean.png",
                 "heatmap": f"{stem}.heatmap.png",
                 "crop": f"{stem}.crop.jpg",
                 "panel": f"{stem}.panel.jpg",
             }
             assert cv2.imread(str(run.cam_out / f"{stem}.heatmap.png"), cv2.IMREAD_UNCHANGED).shape == (SIDE, SIDE, 4)
+            assert cv2.imread(str(run.cam_out / f"{stem}.clean.png")).shape == photo.shape
             for kind in ("overlay", "crop", "panel"):
                 assert cv2.imread(str(run.cam_out / box["files"][kind])) is not None
 
@@ -255,10 +257,10 @@ def test_raw_maps_on_the_grid_of_a_roi(detector_of, photo):
 
 
 def test_one_scale_for_an_image_or_the_run(run, detector_of):
-    """The hottest colour stands for the highest value of the image, or of all images, in every kind of picture."""
+    """The hottest colour stands for the end of scale of the image, or of all images, in every kind of picture."""
     explainer = Explainer(detector_of("blazeface"), draw_threshold=THRESHOLD, top_k=2)
     results = {name: explainer(read_image(path)) for name in NAMES for path in run.photos.glob(f"{glob_of(name)}.*")}
-    peaks = {name: highest_value(result) for name, result in results.items()}
+    peaks = {name: scale_end(result) for name, result in results.items()}
     for scope, peak_of in (("image", peaks.get), ("run", lambda _: max(peaks.values()))):
         assert run("--normalize", scope, "--save", ALL_KINDS, "--overwrite").code == 0
         for name, result in results.items():
@@ -274,14 +276,20 @@ def glob_of(name: str) -> str:
 
 def test_style_of_the_command_line_is_drawn(run, detector_of):
     """--colormap, --alpha and --mask reach the pictures; run.json has them."""
-    assert run("--colormap", "jet", "--alpha", "0.3", "--mask", "box:1.5").code == 0
+    assert run("--colormap", "jet", "--alpha", "0.3", "--mask", "box:1.5", "--scale", "max").code == 0
     explainer = Explainer(detector_of("blazeface"), draw_threshold=THRESHOLD, top_k=2)
     result = explainer(run.photos / "a.jpg")
-    style = RenderStyle("jet", 0.3, "box:1.5")
+    style = RenderStyle("jet", 0.3, "box:1.5", scale="max")
     picture = encode_jpeg(draw_explanation(result.frame.image, result[0], style=style))
     assert (run.cam_out / "a" / f"{result[0].name}.jpg").read_bytes() == picture
     flags = run.command.run_record()["flags"]
-    assert [flags[name] for name in ("colormap", "alpha", "mask", "normalize")] == ["jet", 0.3, "box:1.5", "box"]
+    assert [flags[name] for name in ("colormap", "alpha", "mask", "normalize", "scale")] == [
+        "jet",
+        0.3,
+        "box:1.5",
+        "box",
+        "max",
+    ]
 
 
 @pytest.mark.parametrize("workers", ["0", "5"])
@@ -683,9 +691,9 @@ def test_resumed_measuring_measures_no_image_twice(run, monkeypatch):
     with monkeypatch.context() as patch:
         stop_at(patch, 3, lambda: signal.raise_signal(signal.SIGINT))
         assert run("--normalize", "run").code == 130
-    measured = many.highest_value
+    measured = many.scale_end
     seen = []
-    monkeypatch.setattr(many, "highest_value", lambda given: seen.append(given) or measured(given))
+    monkeypatch.setattr(many, "scale_end", lambda given, **style: seen.append(given) or measured(given, **style))
     assert run("--normalize", "run", "--resume").code == 0
     assert len(seen) == 2
     resumed = run.result()

@@ -10,7 +10,7 @@ from support.runs import BLAZEFACE, Command, Run, contents
 SIDE = 96
 THRESHOLD = 0.2
 CHOICE = ("--draw_threshold", str(THRESHOLD), "--top_k", "2")
-ALL_KINDS = "overlay,heatmap,crop,panel,raw,summary,photo"
+ALL_KINDS = "overlay,clean,heatmap,crop,panel,raw,summary,photo"
 Record = dict[str, object]
 
 

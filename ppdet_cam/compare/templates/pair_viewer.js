@@ -37,7 +37,7 @@ function halfOf(pair, side, stages) {
   const missing = (url) =>
     show(notFound(url, KEEP_TOGETHER), pictureOf(pair.pictures[SIDES.indexOf(side)], "", 2 * PICTURE_SIDE));
   const photo = photoOf(pair, side);
-  const whole = box && ["overlay", "panel", "crop", "heatmap"].find((kind) => box.files[kind]);
+  const whole = box && ["overlay", "panel", "crop", "clean", "heatmap"].find((kind) => box.files[kind]);
   if (photo && pair.image.hw && (!box || box.files.heatmap || isBlank(box) || !whole)) {
     const sources = [{ url: photo, kind: "photo" }];
     if (box && box.files.heatmap && !isBlank(box)) sources.push({ url: box.files.heatmap, kind: "heat" });

@@ -16,7 +16,7 @@ const viewer = new Viewer({
 function pictureFigure(box) {
   const { photo } = box.image.files;
   if (photo && box.image.hw && (box.files.heatmap || isBlank(box))) return layeredFigure(box, photo);
-  const kind = ["overlay", "panel", "crop", "heatmap"].find((candidate) => box.files[candidate]);
+  const kind = ["overlay", "panel", "crop", "clean", "heatmap"].find((candidate) => box.files[candidate]);
   const how = "The slider needs the photo and the map as files of their own: run with --report --save heatmap.";
   if (!kind && photo && box.image.hw) return layeredFigure(box, photo, `No map was saved. ${how}`);
   if (!kind)
