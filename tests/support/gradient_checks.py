@@ -109,6 +109,8 @@ def directions_along(gradients: Sequence[np.ndarray], keeps: Sequence[float]) ->
 
 def shortened(detector: Detector, quantity: Quantity) -> float:
     """By what steps are to be multiplied."""
+    if isinstance(detector.extractor, S2ANetExtractor):  # its second stage samples where the first one says
+        return PIXELS_AMONG_KINKS
     if not any(hasattr(layer, "sampling_offsets") for layer in detector.model.sublayers()):
         return 1.0
     return PIXELS_AMONG_KINKS if quantity is Quantity.BOXES else AMONG_KINKS
