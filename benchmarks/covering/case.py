@@ -146,7 +146,7 @@ def _explain(
 
 def _difference(detector: Detector, plain: PlainDetector, detections: Sequence) -> float:
     """Returns the largest difference of a score; raises CaseError where the boxes are not the same."""
-    rows = detector.extractor.output_rows(plain())
+    rows = plain.rows(detector.extractor.output_rows)
     rows = rows[rows[:, 0] >= 0]
     if len(rows) != len(detections):
         raise CaseError(f"{len(detections)} boxes, and {len(rows)} by ppdet's plain inference")
