@@ -19,6 +19,7 @@ from ppdet_cam import Explainer
 from ppdet_cam.detectors.building import build_detector
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.settings import read_settings
+from ppdet_cam.detectors.trackers import detector_settings
 from ppdet_cam.errors import PpdetCamError
 from ppdet_cam.images.reading import read_image
 from ppdet_cam.structures import Explanation, Frame, MapStatus
@@ -86,6 +87,10 @@ def run_case(
             return None
         return plain
 
+    try:
+        detector_settings(settings, changed={})
+    except PpdetCamError as error:  # a tracker without a detector: ppdet runs nothing on a picture there
+        return asdict(Outcome(REFUSED, _line(error)))
     plain, outcome.side = _at_smallest(plain_at, sides)
     if plain is None:
         outcome.status = PPDET
@@ -146,7 +151,7 @@ def _explain(
 
 def _difference(detector: Detector, plain: PlainDetector, detections: Sequence) -> float:
     """Returns the largest difference of a score; raises CaseError where the boxes are not the same."""
-    rows = detector.extractor.output_rows(plain())
+    rows = plain.rows(detector.extractor.output_rows)
     rows = rows[rows[:, 0] >= 0]
     if len(rows) != len(detections):
         raise CaseError(f"{len(detections)} boxes, and {len(rows)} by ppdet's plain inference")

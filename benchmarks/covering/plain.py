@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from ppdet.core.config.schema import SchemaDict
 from ppdet.data.source.dataset import ImageFolder
 from ppdet.modeling.architectures.yolox import YOLOX
 
+from benchmarks.covering.configs import TRACKERS
 from ppdet_cam.detectors.settings import read_settings
 
 Outputs = Mapping[str, paddle.Tensor]
@@ -23,7 +24,7 @@ Outputs = Mapping[str, paddle.Tensor]
 class PlainDetector:
     """A detector as ppdet's tools build and run it. Its workspace is put back afterwards.
 
-    Trackers are asked for the boxes of one frame, as `tools/infer_mot.py` asks their detectors.
+    Trackers are asked for the boxes that they are given on a video's first image, as `tools/infer_mot.py` asks them.
     """
 
     def __init__(self, config: Path, changes: Mapping[str, object], picture: Path) -> None:
@@ -53,13 +54,37 @@ class PlainDetector:
             self._inputs = _inputs(settings, picture)
 
     def __call__(self) -> Outputs:
-        """Returns what ppdet gives for the picture."""
+        """Returns what ppdet's model, or a tracker's detector, gives for the picture."""
         with paddle.no_grad():
             return self.detector(self._inputs)
 
+    def rows(self, read: Callable[[Outputs], np.ndarray]) -> np.ndarray:
+        """Returns the boxes of the picture, [K, 6 or 10], label, score and box.
+
+        Args:
+            read: takes them out of the model's output.
+        """
+        if not hasattr(self.model, "plugin_head"):
+            return read(self())
+        self.model.tracker.out_thresh = -1.0  # CenterTrack makes the boxes beside its detector; all of them here
+        self.model.reset_tracking()
+        with paddle.no_grad():
+            peaks = self.model(self._inputs)
+        return np.array([[peak["class"] - 1, peak["score"], *peak["bbox"]] for peak in peaks], np.float32)
+
     def load(self, state: Mapping[str, np.ndarray | paddle.Tensor]) -> None:
-        """Takes other weights."""
-        self.model.set_state_dict(dict(state))
+        """Takes other weights, of the whole model or of a tracker's detector.
+
+        Raises:
+            ValueError: some of its own are not among them.
+        """
+        names = {name: name if name in state else name.partition("detector.")[2] for name in self.model.state_dict()}
+        fitting = {name: state[other] for name, other in names.items() if other in state}
+        prefix = "" if self.detector is self.model else "detector."
+        missing = [name for name in self.model.state_dict() if name.startswith(prefix) and name not in fitting]
+        if missing:
+            raise ValueError(f"ppdet's own model has {len(missing)} more weights, such as {missing[0]}")
+        self.model.set_state_dict(fitting)
 
 
 def _without_data(settings: Mapping[str, object]) -> dict[str, object]:
@@ -70,7 +95,7 @@ def _without_data(settings: Mapping[str, object]) -> dict[str, object]:
 
 def _inputs(settings: Mapping[str, object], picture: Path) -> Mapping[str, paddle.Tensor]:
     """Returns the network's inputs as the config's reader makes them of a folder's images, or of a video's."""
-    reader = "TestReader" if settings.get("TestReader") else "TestMOTReader"
+    reader = "TestMOTReader" if settings["architecture"] in TRACKERS and "TestMOTReader" in settings else "TestReader"
     dataset = ImageFolder()
     dataset.set_images([str(picture)])
     return next(iter(workspace.create(reader)(dataset, 0)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.places import ROOT
 
-from benchmarks.covering.configs import Config, family_of, find_configs, grouped, key_of, made_small
+from benchmarks.covering.configs import TRACKERS, Config, family_of, find_configs, grouped, key_of, made_small
 from benchmarks.covering.records import Lines, OtherRunError, document, to_run
 from benchmarks.covering.table import coverage_of, tables
 
@@ -68,6 +68,13 @@ def test_detectors_and_trackers_of_a_checkout_are_found(checkout):
     }
     assert [config.name for config in found.detectors if config.is_tracker] == ["mot/tracker.yml"]
     assert found.others == {"keypoints": 1}
+
+
+def test_trackers_are_those_that_are_explained():
+    """The benchmark finds configs without paddle, so it has the names of the trackers itself."""
+    from ppdet_cam.detectors.trackers import TRACKERS as EXPLAINED_TRACKERS
+
+    assert TRACKERS == EXPLAINED_TRACKERS
 
 
 def test_configs_that_infer_alike_are_one_group(checkout):
