@@ -124,7 +124,7 @@ def test_config_may_not_be_a_folder(refused):
         ("just text\n", ["holds a text"]),
         ("_BASE_: [gone.yml]\n", ["names the base 'gone.yml'", "not there"]),
         ("_BASE_: [mine.yml]\n", ["is its own base"]),
-        ("use_gpu: true\n", ["names no architecture", "Supported: BlazeFace"]),
+        ("use_gpu: true\n", ["names no architecture", "Supported: ARSL_FCOS"]),
         ("architecture: !Nope {}\n", ["names no architecture"]),
     ],
     ids="empty comment yaml list text base-missing base-itself no-architecture tagged".split(),
@@ -182,12 +182,11 @@ def test_python_tags_are_refused_unread(refused, command, tag, place):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("architecture", ["CenterNet", "TTFNet"])
+@pytest.mark.parametrize("architecture", ["TopDownHRNet", "HigherHRNet"])
 def test_unsupported_architecture_gives_the_supported_ones(refused, command, architecture):
-    """A detector of ppdet that is not supported is named, with the list of those that are."""
-    head = {"CenterNet": "DLA", "TTFNet": "DarkNet"}[architecture]
+    """A model of ppdet that is not supported, as it is no detector, is named, with the list of those that are."""
     config = command.folder / "other.yml"
-    config.write_text(f"architecture: {architecture}\n{architecture}: {{backbone: {head}}}\n", encoding="utf-8")
+    config.write_text(f"architecture: {architecture}\n{architecture}: {{backbone: HRNet}}\n", encoding="utf-8")
     says(refused("-c", config), f"architecture '{architecture}' is not supported", ", ".join(families.names()))
 
 
@@ -733,7 +732,6 @@ def test_nonsense_in_the_config_is_refused(refused, override, part):
         (["--output_dir", "out"], "--cam_out FOLDER"),
         (["--use_gpu=true"], "-o use_gpu=false forces the CPU"),
         (["--slim_config", "a.yml"], "pruned, quantised and distilled models"),
-        (["--slice_infer"], "an image is explained whole"),
         (["--image_dir", "photos"], "--infer_dir FOLDER"),
     ],
 )
