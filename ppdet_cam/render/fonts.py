@@ -70,6 +70,11 @@ def choose_font(file: Path | None) -> None:
         cached.cache_clear()
 
 
+def chosen_font() -> Path | None:
+    """Returns the file that `choose_font` was given, None for the system's."""
+    return _chosen
+
+
 def base_face(font_px: int) -> ImageFont.FreeTypeFont:
     """Returns the font that everything is drawn with that it has letters for."""
     return _face(None, font_px)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from ppdet_cam.render.colours import Colour
-from ppdet_cam.render.fonts import base_face, has_any_glyph, has_glyph, runs
+from ppdet_cam.render.fonts import base_face, chosen_font, has_any_glyph, has_glyph, runs
 from ppdet_cam.render.heat import blend
 from ppdet_cam.render.layout import blank, margin_width
 from ppdet_cam.structures import Detection
@@ -74,6 +76,11 @@ def _drawable_letter(letter: str) -> str:
 
 def text_width(text: str, font_px: int) -> int:
     """Returns the width of the text in pixels, rounded up."""
+    return _width(text, font_px, chosen_font())
+
+
+@functools.lru_cache(maxsize=4096)  # a run's pictures say much the same, and lines are broken by trying
+def _width(text: str, font_px: int, font: Path | None) -> int:
     return math.ceil(sum(face.getlength(part) for part, face in runs(text, font_px)))
 
 
@@ -126,13 +133,20 @@ def _pieces(word: str, font_px: int, *, max_px: int) -> list[str]:
 
 
 def text_mask(text: str, font_px: int) -> np.ndarray:
-    """Returns how much of each pixel the text covers, uint8 [line height, text width], 255 is all."""
+    """Returns how much of each pixel the text covers, uint8 [line height, text width], 255 is all; not writable."""
+    return _mask(text, font_px, chosen_font())
+
+
+@functools.lru_cache(maxsize=512)
+def _mask(text: str, font_px: int, font: Path | None) -> np.ndarray:
     ascent, descent = base_face(font_px).getmetrics()
     image, left = Image.new("L", (text_width(text, font_px) + 1, ascent + descent)), 0.0
     for part, face in runs(text, font_px):
         ImageDraw.Draw(image).text((left, ascent), part, fill=255, font=face, anchor="ls")
         left += face.getlength(part)
-    return np.asarray(image)
+    mask = np.asarray(image)
+    mask.setflags(write=False)
+    return mask
 
 
 def paint_text(canvas: np.ndarray, mask: np.ndarray, *, top: int, left: int, colour: Colour) -> None:
