@@ -210,7 +210,7 @@ FAMILIES = {
                 "TTFNet.backbone=ResNet",
                 "ResNet={depth: 18, variant: d, return_idx: [0, 1, 2, 3], freeze_at: -1}",
                 "TTFFPN.planes=[32, 24, 16]",
-                "TTFHead={hm_head_planes: 16, wh_head_planes: 16}",
+                "TTFHead={hm_head_planes: 24, wh_head_planes: 16}",
                 reader(64, 96, keep_ratio=False),
             ),
             ("model.backbone", "model.neck"),
