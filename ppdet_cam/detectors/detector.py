@@ -40,7 +40,7 @@ from ppdet_cam.polygons import box_around, polygon_of
 from ppdet_cam.structures import Candidates, CellStrides, Detection, Frame, ImageGeometry, Quantity
 
 
-def _checked(cell_strides: CellStrides) -> CellStrides:
+def checked_strides(cell_strides: CellStrides) -> CellStrides:
     """Returns the sizes of cells that a head says.
 
     Raises:
@@ -190,7 +190,7 @@ class Detector:
             geometry=geometry,
             capture=capture,
             watch=watch,
-            cell_strides=_checked(self.extractor.cell_strides(watch, geometry.padded_hw)),
+            cell_strides=checked_strides(self.extractor.cell_strides(watch, geometry.padded_hw)),
             extractor=self.extractor,
             record=record,
             inputs=inputs,

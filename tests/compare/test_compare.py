@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import zipfile
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -441,6 +442,15 @@ def test_read_maps_refuses_grids_that_do_not_fit(tmp_path: Path, changed: dict[s
     arrays = {**np.load(tmp_path / "maps.npz"), **changed}
     np.savez(tmp_path / "maps.npz", **arrays)
     with pytest.raises(ConfigError, match="is not as a run writes it"):
+        read_maps(tmp_path / "maps.npz")
+
+
+def test_read_maps_says_what_is_no_array(tmp_path: Path) -> None:
+    """On some headers numpy raises errors of Python's own tokenizer."""
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2, 3L" + b" " * 68 + b"\n"
+    with zipfile.ZipFile(tmp_path / "maps.npz", "w") as archive:
+        archive.writestr("maps.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(ConfigError, match="maps.npz is not as a run writes it"):
         read_maps(tmp_path / "maps.npz")
 
 

@@ -137,3 +137,13 @@ def test_geometry_says_where_pixels_come_to(case: str, hw: tuple[int, int]) -> N
                 np.testing.assert_allclose(seen[:2, y, x], original, atol=0.75)  # a rounded average of a few pixels
                 found += 1
     assert found > 50
+
+
+@pytest.mark.parametrize("stride", [float("nan"), 0.0, float("inf"), -8.0])
+def test_sizes_of_cells_that_are_none_are_refused(stride: float) -> None:
+    """A head's steps come from the config as they are; a map could not be placed with them."""
+    from ppdet_cam.detectors.detector import checked_strides
+
+    assert checked_strides({(2, 3): (8.0, 16.0)}) == {(2, 3): (8.0, 16.0)}
+    with pytest.raises(GeometryError, match="a cell of the 2 x 3 grid is .* steps or strides must be numbers above 0"):
+        checked_strides({(4, 4): (8.0, 8.0), (2, 3): (8.0, stride)})

@@ -19,29 +19,30 @@ _WRITTEN = ("run.json", "images.jsonl")
 
 def report(draws: random.Random, here: Path, earlier: Path) -> Drawn:
     """Returns `cam_report` for a run's folder."""
-    what = _spoilt_run(draws, here / "run", earlier)
+    what = _spoilt_run(draws, here / "run", earlier, draws.choice(_BASES))
     words = [["run"], ["./run/"], ["run", "run"], [], ["gone"], ["run", "--nope"], ["run/images.jsonl"], ["--version"]]
     return Drawn(tuple(draws.choice([["run"]] * 20 + words)), what, "cam_report")
 
 
 def comparison(draws: random.Random, here: Path, earlier: Path) -> Drawn:
     """Returns `cam_compare` for two runs' folders."""
-    what = f"{_spoilt_run(draws, here / 'a', earlier)}; {_spoilt_run(draws, here / 'b', earlier)}"
+    first = draws.choice(_BASES)
+    second = first if draws.random() < 0.9 else draws.choice(_BASES)
+    what = f"{_spoilt_run(draws, here / 'a', earlier, first)}; {_spoilt_run(draws, here / 'b', earlier, second)}"
     places = [["--out", "out"], ["--out=new/deep"], ["--out", "a"], ["--out", "mine.txt"], ["--out"]]
-    out = draws.choice([[]] * 10 + places)
+    out = draws.choice([[]] * 30 + places)
     (here / "mine.txt").write_bytes(b"mine")
     if draws.random() < 0.1:
         (here / "cam_compare").mkdir()
         (here / "cam_compare" / draws.choice(["compare.html", "compare.json", "x"])).write_bytes(b"mine")
-    runs = draws.choice([["a", "b"]] * 20 + [["a", "a"], ["a"], ["a", "gone"], ["a", "b", "a"]])
+    runs = draws.choice([["a", "b"]] * 40 + [["a", "a"], ["a"], ["a", "gone"], ["a", "b", "a"]])
     return Drawn((*runs, *out), what, "cam_compare")
 
 
-def _spoilt_run(draws: random.Random, folder: Path, earlier: Path) -> str:
-    base = draws.choice(_BASES)
+def _spoilt_run(draws: random.Random, folder: Path, earlier: Path, base: str) -> str:
     shutil.copytree(earlier / base, folder)
     done = [base]
-    for _ in range(draws.choice([0, 1, 1, 1, 2, 3])):
+    for _ in range(draws.choice([0, 0, 1, 1, 2, 3])):
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         written = [path for path in files if path.name in _WRITTEN]
         if not files:
