@@ -122,6 +122,17 @@ def test_solov2_refuses_masks_that_are_not_those_of_nms(detector_of, photo, monk
         detector.forward(photo, {})
 
 
+def test_solov2_explains_any_class_of_a_cell(detector_of, photo):
+    """Each class of a mask's cell has its own score, also where a neighbour's is higher: the one that is explained."""
+    forward, chosen, _ = forward_of(detector_of("solov2"), photo)
+    scores = forward.candidates().scores
+    for detection in chosen:
+        row = forward.kept[detection.index].row
+        source = forward.extractor.source(forward.watch, row)
+        said = forward.extractor.outputs(forward.watch, [source]).probabilities.numpy()[0]
+        np.testing.assert_allclose(scores[row], said, atol=1e-5)
+
+
 def test_box_around_by_hand():
     """Outer corners of the pixels; of none, zeros."""
     mask = np.zeros((4, 6), bool)

@@ -10,7 +10,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppdet_cam.detectors.capture import Watch, replaced_methods
+from ppdet_cam.detectors.capture import Watch, replaced_methods, watching
 from ppdet_cam.detectors.families.base import (
     Extractor,
     KeptRow,
@@ -91,8 +91,9 @@ class SOLOv2Extractor(Extractor):
             im_shape: paddle.Tensor,
             scale_factor: paddle.Tensor,
         ) -> tuple[object, ...]:
+            logits = seen.outputs[self.head.solo_cate][-len(classes) :]
             images = range(int(features.shape[0]))
-            found = [self._candidates(classes, kernels, features, im_shape, image) for image in images]
+            found = [self._candidates(classes, logits, kernels, features, im_shape, image) for image in images]
             record.scores = np.stack([scores for scores, _, _ in found])
             record.boxes = np.stack([boxes for _, boxes, _ in found])
             if stop:
@@ -101,12 +102,14 @@ class SOLOv2Extractor(Extractor):
             _note(record, found[0][2], *kept)
             return tuple(outputs)
 
-        with replaced_methods(self.head, get_prediction=predict, mask_nms=numbered_nms):
+        replaced = replaced_methods(self.head, get_prediction=predict, mask_nms=numbered_nms)
+        with watching([self.head.solo_cate]) as seen, replaced:
             yield record
 
     def _candidates(
         self,
         classes: Sequence[paddle.Tensor],
+        logits: Sequence[paddle.Tensor],
         kernels: Sequence[paddle.Tensor],
         features: paddle.Tensor,
         im_shape: paddle.Tensor,
@@ -116,13 +119,14 @@ class SOLOv2Extractor(Extractor):
 
         Args:
             classes: probabilities of each level, [images, side, side, classes], zero where a neighbour's is higher.
+            logits: of each level, [images, classes, side, side], of which ppdet leaves only the highest of neighbours.
             kernels: of each level, [images, kernel, side, side].
             features: [images, kernel, h, w].
             im_shape: [images, 2], the network input's height and width without padding.
             image: which.
 
         Returns:
-            scores: [classes, cells], zero for what is no candidate.
+            scores: [classes, cells], of every class of a cell with a candidate; zero for the others.
             boxes: [cells, 4] around the masks' cells, in network input pixels.
             positions: among cells x classes, those that ppdet hands on, in its order.
         """
@@ -142,14 +146,14 @@ class SOLOv2Extractor(Extractor):
         strides = np.repeat(head.segm_strides, np.square(head.seg_num_grids))[used]
         large = np.zeros(len(probabilities), bool)
         large[used] = areas > strides
-        sure = np.zeros(len(probabilities), np.float32)
-        sure[used] = (masks * binary).sum(axis=(1, 2)) / np.maximum(areas, 1)
+        sure = (masks * binary).sum(axis=(1, 2)) / np.maximum(areas, 1)
+        unthinned = [F.sigmoid(level[image]).transpose([1, 2, 0]).flatten(0, 1).numpy() for level in logits]
+        scores[used] = np.concatenate(unthinned)[used] * sure[:, None]
         for cell, mask in zip(used, binary):
             boxes[cell] = np.minimum(box_around(mask, scale=MASK_STRIDE), im_shape[image].numpy()[[1, 0, 1, 0]])
+        scores[~large], boxes[~large] = 0.0, 0.0
         handed_on = large[cells]
-        cells, labels = cells[handed_on], labels[handed_on]
-        scores[cells, labels] = probabilities[cells, labels] * sure[cells]
-        return scores.T, boxes, cells * probabilities.shape[1] + labels
+        return scores.T, boxes, cells[handed_on] * probabilities.shape[1] + labels[handed_on]
 
     def output_rows(self, outputs: Mapping[str, paddle.Tensor]) -> np.ndarray:
         """Returns a row per mask: label, score, and the box around it in original pixels.
