@@ -28,7 +28,7 @@ READERS = ("TestReader", "TestMOTReader")
 # Sides of the network input that are tried, the smallest first.
 SIDES = (128, 256, 320, 512, 640)
 SSD_SIDE = 320
-PROPOSALS = 40  # of a RPN: an input so small has few places for the usual thousand
+PROPOSALS, QUERIES = 40, 100  # of a RPN, of the DETR kin: an input so small has few places for the usual hundreds
 
 _SIZES = ("target_size", "size", "origin_target_size")
 # What only training reads: of a section, and of the config itself.
@@ -142,7 +142,7 @@ def family_of(settings: Mapping[str, object], architecture: str) -> str:
 
 
 def made_small(settings: Mapping[str, object], side: int) -> dict[str, object]:
-    """Returns what to set so that the readers give network inputs of about this side, and a RPN few proposals.
+    """Returns what to set so that the readers give network inputs of about this side, and few proposals or queries.
 
     A size keeps its ratio of height and width, to 32 pixels; the longer side grows with the ratio.
     """
@@ -158,6 +158,10 @@ def made_small(settings: Mapping[str, object], side: int) -> dict[str, object]:
     rpn = settings.get("RPNHead")
     if isinstance(rpn, Mapping) and isinstance(rpn.get("test_proposal"), Mapping):
         changes["RPNHead"] = {"test_proposal": {"post_nms_top_n": PROPOSALS}}
+    for name, section in settings.items():
+        count = section.get("num_queries") if isinstance(section, Mapping) else None
+        if isinstance(count, int) and count > QUERIES:
+            changes[name] = {"num_queries": QUERIES}
     return changes
 
 

@@ -112,7 +112,9 @@ def test_small_sizes_keep_their_ratio():
         "TestReader": {"sample_transforms": [{"Decode": {}}, {"Resize": resize}, {"Pad": pad}], "batch_size": 1},
         "TestMOTReader": {"sample_transforms": [{"WarpAffine": warp}]},
     }
+    settings["DINOTransformer"] = {"num_queries": 900, "num_levels": 4}
     small = made_small(settings, 128)
+    assert small["DINOTransformer"] == {"num_queries": 100}
     assert small["eval_size"] == [128, 128]
     assert small["TestReader"] == {
         "sample_transforms": [{"Decode": {}}, {"Resize": {**resize, "target_size": [128, 224]}}, {"Pad": {"size": 128}}]
