@@ -222,9 +222,7 @@ def maps_from_features(
         progress: of methods that take long.
     """
     first = asked[0]
-    levels = {
-        path: forward.capture.chosen(path, wanted) for one in asked for path, wanted in one.image_layers.items()
-    }
+    levels = {path: forward.capture.chosen(path, wanted) for one in asked for path, wanted in one.image_layers.items()}
     rois: Iterator[list[list[FeatureMap]]] = iter(())
     if first.roi_layers:
         wanted = {**parse_layers(first.question.layers), **first.finer}
@@ -282,9 +280,7 @@ def _mapped(
         maps.append(of_part)
     rois = [feature.roi_xyxy for feature in per_part[0] if feature.roi_xyxy is not None]
     parts = [one.parts for one in found]
-    levels = (
-        level_heatmaps(maps, original_hw=geometry.original_hw, factors=factors, parts=parts) if keep_levels else ()
-    )
+    levels = level_heatmaps(maps, original_hw=geometry.original_hw, factors=factors, parts=parts) if keep_levels else ()
     note = _note(asked, looked_at[0], found[0] if found else None)
     return BoxMap(*combined(maps), box_on_original(rois[-1], geometry) if rois else None, levels, note)
 

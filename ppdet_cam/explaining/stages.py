@@ -94,9 +94,7 @@ def _own_cell(
     return placement_of(own, geometry, cell_strides=cell_strides).cell_yx
 
 
-def _divided(
-    heatmap: np.ndarray, maps: Sequence[tuple[OnImage, bool]]
-) -> tuple[list[LevelShare], list[np.ndarray]]:
+def _divided(heatmap: np.ndarray, maps: Sequence[tuple[OnImage, bool]]) -> tuple[list[LevelShare], list[np.ndarray]]:
     """Returns share and part of each level of each map: a pixel is divided as the maps that take part are there."""
     nothing = np.zeros(heatmap.shape, np.float32)
     of_level: list[tuple[LevelShare, np.ndarray]] = []
