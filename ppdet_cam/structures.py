@@ -279,7 +279,7 @@ class LevelShare:
     stride_yx: tuple[float, float]
     share: float
     grid: GridMap | None = field(default=None, compare=False, repr=False)
-    cells: float | None = None
+    cells: float | None = field(default=None, compare=False)
 
 
 class Verdict(enum.Enum):

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import paddle
 from paddle import nn
 
@@ -29,6 +30,7 @@ class FeatureLayer:
         padded_hw: size of the network input that they were seen with.
         per_roi: whether it sees one row per RoI.
         reached: whether gradients of the class scores, or of masks, reach it.
+        cells: in how many cells one candidate's gradient does, at the level where it reaches most; 0 where it is zero.
     """
 
     path: str
@@ -37,12 +39,18 @@ class FeatureLayer:
     padded_hw: tuple[int, int]
     per_roi: bool
     reached: bool
+    cells: float
 
 
-def feature_layers(detector: Detector, frame: Frame) -> list[FeatureLayer]:
+def feature_layers(detector: Detector, frame: Frame, *, cells_of: Callable[[np.ndarray], float]) -> list[FeatureLayer]:
     """Returns every layer that gives feature maps when this image runs, in the model's order.
 
     Whether gradients reach a layer does not depend on the weights: an untrained head's are zero, but they reach it.
+
+    Args:
+        detector: with its weights or without.
+        frame: the image.
+        cells_of: [C, h, w], a gradient -> in how many cells it is.
     """
     named = {f"{ROOT}.{name}": layer for name, layer in detector.model.named_sublayers()}
     whole_image, per_roi = detector.layers(list(named))
@@ -58,7 +66,7 @@ def feature_layers(detector: Detector, frame: Frame) -> list[FeatureLayer]:
             mask = extractor.outputs(again, [masked], wanted=Quantity.MASK).mask
             scores.append(mask.sum())  # type: ignore[union-attr]
     captured = {**forward.capture.tensors, **roi_capture.tensors}
-    reached = _reached(scores, captured)
+    reached = _reached(scores, captured, cells_of)
     return [
         FeatureLayer(
             path,
@@ -69,6 +77,7 @@ def feature_layers(detector: Detector, frame: Frame) -> list[FeatureLayer]:
             forward.geometry.padded_hw,
             path in per_roi,
             path in reached,
+            reached.get(path, 0.0),
         )
         for path in named
         if captured.get(path)
@@ -109,13 +118,19 @@ def backbone_grids(detector: Detector, input_hw: tuple[int, int]) -> list[tuple[
     return found
 
 
-def _reached(scores: Sequence[paddle.Tensor], captured: Mapping[str, Sequence[paddle.Tensor]]) -> set[str]:
-    """Returns the layers from which a path leads to one of the scores."""
+def _reached(
+    scores: Sequence[paddle.Tensor],
+    captured: Mapping[str, Sequence[paddle.Tensor]],
+    cells_of: Callable[[np.ndarray], float],
+) -> dict[str, float]:
+    """Returns the layers from which a path leads to one of the scores, and in how many cells a gradient reaches them."""
     places = [(path, tensor) for path, tensors in captured.items() for tensor in tensors]
-    found = set()
+    found: dict[str, float] = {}
     for score in scores:
         if not score.stop_gradient:
             tensors = [tensor for _, tensor in places]
             gradients = paddle.grad(score, tensors, retain_graph=True, allow_unused=True)
-            found |= {path for (path, _), gradient in zip(places, gradients) if gradient is not None}
+            for (path, _), gradient in zip(places, gradients):
+                if gradient is not None:
+                    found[path] = max(found.get(path, 0.0), cells_of(gradient[0].numpy()))
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
 import shutil
@@ -28,10 +27,10 @@ from ppdet_cam.render import choose_font
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Job, Workers, draw_image
 from ppdet_cam.running.many import Bar, NoBar, explain_many
+from ppdet_cam.running.noticing import Noticing
 from ppdet_cam.running.session import Session, open_session
-from ppdet_cam.structures import Explanation, Frame, MapStatus
+from ppdet_cam.structures import Frame
 
-log = logging.getLogger(__name__)
 
 _STAGED = ".cam-"
 _STAGED_NAME = re.compile(re.escape(_STAGED) + "[a-z0-9_]{8}")  # as tempfile completes it
@@ -181,7 +180,7 @@ def _explain_image(
                 folder=staged,
                 started=begun,
                 annotated=annotated,
-                noticed=_warn_if_blank,
+                noticed=Noticing(),
             )
             record = draft.record()
         tally = Tally()
@@ -191,14 +190,6 @@ def _explain_image(
         write_atomically(staged / RUN_FILE, encode_document(document))
         _replace_earlier_run(cam_out, staged, files_of(record), spared=frame.path)
     return record, document
-
-
-def _warn_if_blank(explanation: Explanation) -> None:
-    if explanation.status is not MapStatus.OK:
-        box = explanation.detection
-        log.warning(
-            "box %s (%s %.3f): no map: %s", explanation.name, box.class_name, box.score, explanation.status.value
-        )
 
 
 def _check_may_replace(config: RunConfig, frame: Frame) -> None:

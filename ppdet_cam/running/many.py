@@ -27,6 +27,7 @@ from ppdet_cam.places import find_file
 from ppdet_cam.render import scale_end
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Draft, Job, Workers, draw_image
+from ppdet_cam.running.noticing import Noticing
 from ppdet_cam.running.session import Session, open_session
 from ppdet_cam.running.stopping import Stop, stopping_on_signals
 from ppdet_cam.structures import Frame
@@ -123,6 +124,7 @@ class _Run:
     def __init__(self, config: RunConfig, session: Session, place: Place, ledger: Ledger, bar: Bar) -> None:
         self._config, self._session, self._place, self._ledger, self._bar = config, session, place, ledger, bar
         self._refused: dict[int, str] = {}
+        self._noticing = Noticing(blank=False)
 
     def outcome(self, started: float) -> Outcome:
         ledger = self._ledger
@@ -190,7 +192,14 @@ class _Run:
                 keep_levels="panel" in job.output.kinds,
             )
             return draw_image(
-                stream, job, path=image.path, name=image.name, folder=folder, started=started, annotated=annotated
+                stream,
+                job,
+                path=image.path,
+                name=image.name,
+                folder=folder,
+                started=started,
+                annotated=annotated,
+                noticed=self._noticing,
             )
         except Exception as error:  # whatever it is, the other images are to be explained
             return self._reason(error)

@@ -125,7 +125,7 @@ def test_several_images_and_a_list_give_what_their_folder_gives(run, monkeypatch
 
 
 def test_every_kind_of_file_is_written(run):
-    """Per box overlay, clean picture, heatmap, crop and panel; per image maps, summary and photo: all whole, of the right size."""
+    """Per box overlay, clean, heatmap, crop and panel; per image maps, summary and photo: whole, of the right size."""
     assert run("--save", ALL_KINDS, "--target_feature_layer_name", "model.neck").code == 0
     for record in run.records():
         name = record["name"]
@@ -217,10 +217,10 @@ def test_raw_maps_are_the_explanations(run, detector_of, dtype, reduction):
 @pytest.mark.parametrize(("dtype", "error"), [("float16", 1e-3), ("float32", 1e-6)])
 def test_raw_maps_on_the_grid_make_the_explanations(run, detector_of, dtype, error):
     """Each level's cells are stored as they are; put where the file says, they add up to the map on the image."""
-    run("--save", "raw", "--raw_frame", "grid", "--raw_dtype", dtype)
+    run("--save", "raw", "--raw_frame", "grid", "--raw_dtype", dtype, "--method", "layercam")
     assert run.command.run_record()["flags"]["raw_frame"] == "grid"
     (line,) = [line for line in run.records() if line["name"] == "c/e"]
-    explainer = Explainer(detector_of("blazeface"), draw_threshold=THRESHOLD, top_k=2)
+    explainer = Explainer(detector_of("blazeface"), draw_threshold=THRESHOLD, top_k=2, method="layercam")
     expected = explainer(run.photos / "c/e.jpg")
     with np.load(run.cam_out / line["files"]["raw"]) as raw:
         assert "maps" not in raw and "reduction" not in raw
@@ -525,6 +525,7 @@ def test_layer_without_a_feature_map_stops_at_once(run):
         (["--raw_frame", "pixels"], "--raw_frame must be image or grid, not 'pixels'"),
         (["--raw_frame", "grid", "--raw_reduction", "4"], "--raw_reduction averages pixels, and --raw_frame grid"),
         (["--raw_frame", "grid", "--method", "drise"], "--raw_frame grid saves maps on feature grids, and --m"),
+        (["--raw_frame", "grid"], "a map of --method stagecam is of several grids"),
         (["--raw_reduction", "0"], "--raw_reduction must be at least 1, not 0"),
         (["--colormap", "plasm"], "--colormap 'plasm' is not supported (did you mean 'plasma'"),
         (["--alpha", "2"], "--alpha must be a number from 0"),

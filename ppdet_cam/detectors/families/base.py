@@ -345,8 +345,11 @@ class DenseExtractor(Extractor):
         return Source(*level_of(row, self.level_lengths(watch)))
 
     def a_source_per_level(self, watch: Watch) -> list[Source]:
-        """Returns the first place of each level."""
-        return [Source(level, 0) for level in range(len(self.level_lengths(watch)))]
+        """Returns a place in the middle of each level."""
+        return [
+            Source(level, (length + length // self.grid_hw(watch, Source(level, 0))[0]) // 2)
+            for level, length in enumerate(self.level_lengths(watch))
+        ]
 
     @abc.abstractmethod
     def level_lengths(self, watch: Watch) -> list[int]:
