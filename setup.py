@@ -52,7 +52,7 @@ setup(
         "": ["*.yml", "*.jpg", "README.md", "py.typed"],
         "ppdet_cam.compare": ["templates/*.html", "templates/*.css", "templates/*.js"],
         "ppdet_cam.evaluation": ["templates/*.html", "templates/*.css"],
-        "ppdet_cam.report": ["templates/*.html", "templates/*.css", "templates/*.js"],
+        "ppdet_cam.report": ["templates/*.html", "templates/*.css", "templates/*.js", "templates/*.json"],
     },
     # paddle, ppdet and OpenCV are not among them: they are the user's own, in builds that pip cannot tell apart
     # (CPU or GPU, headless or not, installed or a checkout), and are not to be changed. docs/environments.md.

@@ -193,6 +193,7 @@ def _run_config(options: argparse.Namespace) -> RunConfig:
         resume=options.resume,
         overwrite=options.overwrite,
         report=options.report,
+        lang=options.lang,
         vdl_log_dir=options.vdl_log_dir,
         workers=options.workers,
         shard=options.shard,

@@ -6,6 +6,7 @@ import argparse
 
 from ppdet_cam.commands.terminal import user_path
 from ppdet_cam.detectors.checkout import ENVIRONMENT, FLAG
+from ppdet_cam.languages import LANGUAGES
 from ppdet_cam.questions.question import AUTO, DEFAULT_BATCH, DEFAULT_SEED, NONE
 
 NO_CONFIG = "no config given: -c <file>.yml, for example -c configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml"
@@ -38,6 +39,16 @@ def add_strictness(parser: argparse.ArgumentParser) -> None:
         "--strict_images",
         action="store_true",
         help="refuse damaged images also when they have all their pixels, such as a JPEG without its end marker",
+    )
+
+
+def add_lang(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag that says which language the report opens in."""
+    parser.add_argument(
+        "--lang",
+        metavar="LANG",
+        help=f"language in which report.html opens, {' or '.join(LANGUAGES)} (default: the browser's); the page has a "
+        "link to the other one",
     )
 
 

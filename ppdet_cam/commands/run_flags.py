@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ppdet_cam.commands.flags import add_refinement, add_sampling, add_strictness
+from ppdet_cam.commands.flags import add_lang, add_refinement, add_sampling, add_strictness
 from ppdet_cam.commands.terminal import user_path
 from ppdet_cam.methods import methods
 from ppdet_cam.outputs.pictures import DEFAULT_KINDS, KINDS
@@ -159,6 +159,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         "which are small and exact (default: %(default)s)",
     )
     parser.add_argument("--report", action="store_true", help="write report.html as well, a page to look at them all")
+    add_lang(parser)
     parser.add_argument(
         "--vdl_log_dir",
         type=user_path,

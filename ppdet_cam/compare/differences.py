@@ -51,7 +51,7 @@ FLAGS_THAT_TOUCH: Mapping[str, Touches] = MappingProxyType(
 # settings; the weights that it names are what is compared.
 FLAGS_THAT_TOUCH_NOTHING = frozenset(
     "batch_size cam_out frame_interval infer_dir infer_img infer_list opt raw_dtype raw_frame raw_reduction recursive "
-    "report save strict_images vdl_log_dir video_file".split()
+    "report lang save strict_images vdl_log_dir video_file".split()
 )
 
 

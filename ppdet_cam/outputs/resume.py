@@ -24,7 +24,7 @@ VIDEO_FILE = "video.mp4"
 
 _PART_FILE = re.compile(r"images(\.[0-9]+)?\.jsonl")
 # they change neither what is written nor where; `opt` is in the settings
-_FREE_FLAGS = frozenset({"cam_out", "report", "vdl_log_dir", "opt"})
+_FREE_FLAGS = frozenset({"cam_out", "report", "lang", "vdl_log_dir", "opt"})
 _SHOWN = 5
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ppdet_cam.languages import check_lang
 from ppdet_cam.outputs.files import write_atomically
 from ppdet_cam.polygons import PolygonXy
 from ppdet_cam.report.page import (
@@ -27,27 +28,30 @@ _FILES = PageFiles(
     template="report.html",
     styles=("report.css",),
     scripts=(*SHARED_SCRIPTS, "values.js", "table.js", "viewer.js", "pages.js"),
+    is_in_chinese=True,
 )
 
 
-def write_report(run_folder: Path) -> Path:
+def write_report(run_folder: Path, lang: str | None = None) -> Path:
     """Writes `report.html` into the folder of a finished run and returns its path.
 
     Args:
         run_folder: the run's `--cam_out`; an earlier report in it is replaced.
+        lang: "en" or "zh", the language that it opens in; None for that of the browser.
 
     Raises:
-        ConfigError: it is no finished run, or its manifest is broken.
+        ConfigError: it is no finished run, or its manifest is broken; no such language.
         OutputError: the report cannot be written, or a file of that name is there that is no report.
 
     Example:
         >>> write_report(Path("cam_out"))  # doctest: +SKIP
         PosixPath('cam_out/report.html')
     """
+    check_lang(lang)
     path = run_folder / REPORT_FILE
     run = read_run(run_folder)
     check_page_is_ours(path, "a report of an earlier run")
-    html = render_report(run, thumbnails_of(run))
+    html = render_report(run, thumbnails_of(run), lang=lang)
     write_atomically(path, html.encode("utf-8", "replace"))
     return path
 
@@ -74,15 +78,16 @@ def thumbnails_of(run: Run, max_embedded: int = MAX_EMBEDDED) -> dict[tuple[int,
     return thumbnails
 
 
-def render_report(run: Run, thumbnails: Mapping[tuple[int, int], Thumbnail]) -> str:
+def render_report(run: Run, thumbnails: Mapping[tuple[int, int], Thumbnail], *, lang: str | None = None) -> str:
     """Returns the page as HTML.
 
     Args:
         run: what is shown.
         thumbnails: small pictures by the image's and the box's position; those of other boxes are left out.
+        lang: the language that it opens in, None for that of the browser.
     """
     values = {"counts": _counts(run), "facts": _facts(run), "details": _details(run)}
-    return render_page(_FILES, values, title=_title(run), payload=encode_payload(_payload(run, thumbnails)))
+    return render_page(_FILES, values, title=_title(run), payload=encode_payload(_payload(run, thumbnails)), lang=lang)
 
 
 # --- the head of the page ---

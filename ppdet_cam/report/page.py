@@ -20,8 +20,8 @@ from ppdet_cam.places import open_regular
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
-# what every page's script begins with: elements and words, tables, the viewer
-SHARED_SCRIPTS = ("elements.js", "sorted_table.js", "filters.js", "stage.js", "dialog.js")
+# what every page's script begins with: its language, elements, tables, the viewer
+SHARED_SCRIPTS = ("words.js", "elements.js", "sorted_table.js", "filters.js", "stage.js", "dialog.js")
 
 _GENERATOR = '<meta name="generator" content="ppdet_cam'
 
@@ -36,6 +36,7 @@ class PageFiles:
         styles: CSS files, in order.
         scripts: JavaScript files, in order; they share one scope.
         folders: where they lie.
+        is_in_chinese: whether all that it says is in `words.json`, so that it can be read in Chinese as well.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class PageFiles:
     styles: tuple[str, ...]
     scripts: tuple[str, ...]
     folders: tuple[Path, ...] = (TEMPLATES,)
+    is_in_chinese: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class Count:
     is_bad: bool = False
 
 
-def render_page(files: PageFiles, values: Mapping[str, object], *, title: str, payload: str) -> str:
+def render_page(
+    files: PageFiles, values: Mapping[str, object], *, title: str, payload: str, lang: str | None = None
+) -> str:
     """Returns a page as HTML.
 
     Args:
@@ -70,7 +74,9 @@ def render_page(files: PageFiles, values: Mapping[str, object], *, title: str, p
         values: what its template shows; escaped.
         title: of the page.
         payload: what its script reads, from `encode_payload`.
+        lang: the language that it opens in, of `LANGUAGES`; None for that of the browser.
     """
+    chinese = chinese_words() if files.is_in_chinese else {}
     environment = Environment(
         loader=FileSystemLoader(files.folders),
         autoescape=True,
@@ -86,12 +92,21 @@ def render_page(files: PageFiles, values: Mapping[str, object], *, title: str, p
             "title": title,
             "kind": files.kind,
             "version": __version__,
+            "lang": lang,
+            "chinese": chinese,
+            "words": Markup(encode_payload(chinese)),
             "script": Markup(script),
             "style": Markup(style),
             "content_security_policy": _content_security_policy(script, style),
             "payload": Markup(payload),
         }
     )
+
+
+def chinese_words() -> dict[str, str]:
+    """Returns the pages' English texts -> the same in Chinese; {0}, {1}, ... stand for values in both."""
+    table: dict[str, str] = json.loads((TEMPLATES / "words.json").read_text(encoding="utf-8"))
+    return table
 
 
 def encode_payload(payload: Mapping[str, object]) -> str:

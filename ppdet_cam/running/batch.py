@@ -133,7 +133,7 @@ def _show(config: RunConfig) -> None:
     if config.report:
         from ppdet_cam.report import write_report  # here, as few runs need it
 
-        write_report(config.cam_out)
+        write_report(config.cam_out, config.lang)
     if config.inputs.video is not None:
         _write_video(config.cam_out)
     if config.vdl_log_dir is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.images.inputs import Inputs
+from ppdet_cam.languages import check_lang
 from ppdet_cam.methods import Levels, methods
 from ppdet_cam.outputs.pictures import DEFAULT_KINDS, LAYER_KINDS, REPORT_KINDS, VIDEO_KINDS, Output
 from ppdet_cam.questions.question import ACTIVATIONS, Question
@@ -30,6 +31,7 @@ class RunConfig:
         resume: whether to go on with the run over several images that is in `cam_out`.
         overwrite: whether to remove the run that is in `cam_out`.
         report: whether to write a page to look at all pictures with.
+        lang: language that the page opens in, of `LANGUAGES`; None for that of the browser.
         vdl_log_dir: a folder for a log of the run that VisualDL shows.
         workers: how many threads draw and write.
         shard: "I/N": only the I-th of N parts of the images.
@@ -47,6 +49,7 @@ class RunConfig:
     resume: bool = False
     overwrite: bool = False
     report: bool = False
+    lang: str | None = None
     vdl_log_dir: Path | None = None
     workers: int = DEFAULT_WORKERS
     shard: str | None = None
@@ -70,6 +73,9 @@ class RunConfig:
             )
         if self.workers < 0:
             raise ConfigError(f"--workers must be 0 or more, not {self.workers}")
+        check_lang(self.lang)
+        if self.lang is not None and not self.report:
+            raise ConfigError("--lang is the language of the page that --report writes; give --report as well")
         if self.question.slicing is not None and self.gt is not None:
             raise ConfigError(
                 "--gt asks about missed objects in one forward pass, and --slice_infer makes one per slice; leave one "
@@ -160,6 +166,7 @@ class RunConfig:
             **self.output.flags(),
             "font": None if self.font is None else str(self.font),
             "report": self.report,
+            "lang": self.lang,
             "vdl_log_dir": None if self.vdl_log_dir is None else str(self.vdl_log_dir),
             "opt": list(self.overrides),
         }

@@ -131,6 +131,7 @@ def test_run_json_says_what_was_run(command, on_cpu):
         **Output().flags(),
         "font": None,
         "report": False,
+        "lang": None,
         "vdl_log_dir": None,
         "opt": [f"weights={weights}", "use_gpu=false"],
     }

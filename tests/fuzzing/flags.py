@@ -12,6 +12,7 @@ from pathlib import Path
 from fuzzing.world import CHOICE, CONFIG, LISTINGS, Drawn, explain, font, save_photo, video
 from ppdet_cam.commands.cam_ppdet import build_parser
 from ppdet_cam.errors import PpdetCamError
+from ppdet_cam.languages import LANGUAGES
 from ppdet_cam.methods import Needs, methods
 from ppdet_cam.outputs.pictures import KINDS
 from ppdet_cam.outputs.raw import RAW_DTYPES
@@ -66,6 +67,7 @@ GOOD: dict[str, tuple[str, ...]] = {
     "raw_dtype": RAW_DTYPES,
     "raw_reduction": ("1", "2", "7", "1000"),
     "workers": ("0", "1", "3"),
+    "lang": LANGUAGES,
     "opt": ("use_gpu=false", "BBoxPostProcess.nms.keep_top_k=2", "weights=demo/weights/blazeface.pdparams"),
 }
 NUMBERS = (*"-1 0 1 2 1.5 x ٣ 0x10 nan inf -inf 1e9 1e400 99999999999999999999 1_0".split(), "", " 3")

@@ -48,7 +48,7 @@ function wholeSection() {
   ].filter(Boolean);
   if (!tiles.length) return null;
   return sectionOf(
-    `On the whole: ${plural(total.kept, "box", "boxes")} kept`,
+    `On the whole: ${plural(total.kept, "{0} box", "{0} boxes")} kept`,
     "Means over the boxes that both runs have, of the same class and in the same place, and their 95 % intervals over images.",
     element("dl", { class: "tiles" }, ...tiles),
   );
@@ -73,7 +73,7 @@ function failuresSection() {
     ],
   });
   table.show(failed);
-  const title = `${plural(failed.length, "image")} failed in one run or both`;
+  const title = `${plural(failed.length, "{0} image", "{0} images")} failed in one run or both`;
   const section = sectionOf(title, "Their boxes are in no count.", table.node);
   section.classList.add("failures");
   return section;
@@ -207,7 +207,8 @@ function filteredTable() {
     rows: pairs,
     table,
     lets: FILTERS,
-    nouns: ["box", "boxes"],
+    nouns: ["{0} box", "{0} boxes"],
+    label: "Filter the boxes",
     fields: [
       findField("image, class or words"),
       choiceField("class", "Class", "all", countsOf(pairs.flatMap((pair) => pair.classes))),

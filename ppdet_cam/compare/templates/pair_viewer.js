@@ -3,7 +3,8 @@
 const KEEP_TOGETHER = "The comparison links the pictures of the two runs: keep it and them where they are.";
 
 const viewer = new Viewer({
-  noun: "box",
+  previous: "Previous box",
+  next: "Next box",
   titleOf: (pair) => `${classText(pair)}, ${pair.kind}`,
   placeOf: (pair) => (hasSeveralImages ? `${namesText(pair)} in ${pair.image.title}` : namesText(pair)),
   siblingsOf: () => pairs,

@@ -89,7 +89,7 @@ function changeCell(one, other, change, form) {
 function intervalCell(interval, form, isChange = true) {
   if (!interval) return element("span", { class: "quiet" }, "–");
   const isSure = isChange && interval.images > 1 && (interval.low > 0 || interval.high < 0);
-  const hint = `mean over ${plural(interval.boxes, "box", "boxes")} in ${plural(interval.images, "image")}`;
+  const hint = `mean over ${plural(interval.boxes, "{0} box", "{0} boxes")} in ${plural(interval.images, "{0} image", "{0} images")}`;
   return element(
     "span",
     { class: "measure", title: hint },

@@ -1,6 +1,6 @@
 // --- the viewer: a dialog that shows one thing of many, large, and steps through them ---
 
-// What is shown is up to its page: {noun, titleOf(thing), placeOf(thing), siblingsOf(thing), contentOf(thing) -> nodes,
+// What is shown is up to its page: {previous and next: names of the buttons, titleOf(thing), placeOf(thing), siblingsOf(thing), contentOf(thing) -> nodes,
 // hashOf(thing), hashBehind(thing), addressed() -> the thing that the address names, or null}.
 class Viewer {
   constructor(page) {
@@ -50,7 +50,7 @@ class Viewer {
   }
 
   #head() {
-    const { noun, titleOf, placeOf } = this.page;
+    const { previous, next, titleOf, placeOf } = this.page;
     const position = this.sequence.indexOf(this.thing);
     const step = (label, part, offset, key) =>
       element(
@@ -59,8 +59,8 @@ class Viewer {
           type: "button",
           "data-part": part,
           disabled: !this.sequence[position + offset],
-          title: `${label} ${noun} (${key})`,
-          "aria-label": `${label} ${noun}`,
+          title: `${label} (${key})`,
+          "aria-label": label,
           onclick: () => this.move(offset),
         },
         offset < 0 ? "‹" : "›",
@@ -78,16 +78,16 @@ class Viewer {
       element(
         "span",
         { class: "steps" },
-        step("Previous", "previous", -1, "←"),
-        element("span", { class: "quiet" }, `${count(position + 1)} of ${count(this.sequence.length)}`),
-        step("Next", "next", 1, "→"),
+        step(previous, "previous", -1, "←"),
+        element("span", { class: "quiet" }, say("{0} of {1}", count(position + 1), count(this.sequence.length))),
+        step(next, "next", 1, "→"),
         element(
           "button",
           {
             type: "button",
             "data-part": "close",
-            title: "Close (Esc)",
-            "aria-label": "Close",
+            title: `${say("Close")} (Esc)`,
+            "aria-label": say("Close"),
             onclick: () => this.leave(),
           },
           "✕",
@@ -141,7 +141,7 @@ class Viewer {
       },
     });
     apply();
-    return element("span", { class: "control" }, element("label", { for: "opacity" }, "Heat"), input, output);
+    return element("span", { class: "control" }, element("label", { for: "opacity" }, say("Heat")), input, output);
   }
 
   outlineSwitch(stages, label) {

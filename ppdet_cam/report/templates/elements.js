@@ -1,9 +1,8 @@
-"use strict";
-
 // --- values as one reads them ---
 
 const count = (number) => number.toLocaleString("en");
-const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
+// one and many are texts with {0} where the number goes: "{0} box", "{0} boxes"
+const plural = (number, one, many) => say(number === 1 ? one : many, count(number));
 const score = (number) => (number === null ? "–" : number.toFixed(3));
 const pixels = (number) => count(Math.round(number));
 
@@ -15,13 +14,14 @@ function percent(share) {
 }
 
 const STATUS_WORDS = {
-  ok: "ok",
-  no_path: "no path",
-  zero_gradient: "zero gradient",
-  negative: "negative",
-  not_finite: "not finite",
-  outside: "off the image",
-  no_candidate: "no candidate",
+  ok: say("ok"),
+  no_path: say("no path"),
+  zero_gradient: say("zero gradient"),
+  negative: say("negative"),
+  not_finite: say("not finite"),
+  outside: say("off the image"),
+  disjoint: say("no common place"),
+  no_candidate: say("no candidate"),
 };
 
 // --- places in an image: left, top, right, bottom ---
@@ -39,7 +39,7 @@ const sizeText = (place) => sidesOf(place).map(pixels).join(" × ");
 function cornersText(corners, polygon) {
   if (polygon) return polygon.map((corner) => corner.map((value) => value.toFixed(1)).join(", ")).join("; ");
   const [left, top, right, bottom] = corners.map((corner) => corner.toFixed(1));
-  return `${left}, ${top} to ${right}, ${bottom}`;
+  return say("{0}, {1} to {2}, {3}", left, top, right, bottom);
 }
 
 // --- elements; texts become text nodes, never HTML ---
@@ -113,7 +113,7 @@ function loadLate(frame, picture, source) {
 function pictureOf(thumbnail, alt, side = THUMBNAIL_SIDE) {
   const frame = element("span", { class: "thumbnail" });
   if (side !== THUMBNAIL_SIDE) frame.style.setProperty("--side", `${side}px`);
-  const missing = () => frame.replaceChildren(element("span", { class: "quiet" }, "no picture"));
+  const missing = () => frame.replaceChildren(element("span", { class: "quiet" }, say("no picture")));
   if (!thumbnail) {
     missing();
     return frame;
@@ -147,7 +147,7 @@ function sectionOf(title, explanation, ...content) {
 }
 
 function meterOf(share) {
-  if (share === null) return element("span", { class: "quiet", title: "there is no map" }, "–");
+  if (share === null) return element("span", { class: "quiet", title: say("there is no map") }, "–");
   const filled = element("span", { class: "filled" });
   filled.style.width = `${share * 100}%`;
   return element(
@@ -166,13 +166,13 @@ const isBlank = (box) => box.status !== "ok";
 const hasCandidate = (box) => box.status !== "no_candidate";
 
 // What a box is called: the detection's index, or the name of the box that was asked about.
-const nameOf = (box) => (box.answer ? box.answer.name : `box ${box.index}`);
-const classOf = (box) => (hasCandidate(box) || !box.answer ? box.className : box.answer.className || "any class");
+const nameOf = (box) => (box.answer ? box.answer.name : say("box {0}", box.index));
+const classOf = (box) => (hasCandidate(box) || !box.answer ? box.className : box.answer.className || say("any class"));
 
 function statusOf(box) {
   return isBlank(box)
-    ? badge(STATUS_WORDS[box.status], "warning", box.reason)
-    : element("span", { class: "quiet" }, "ok");
+    ? badge(STATUS_WORDS[box.status], "warning", say(box.reason))
+    : element("span", { class: "quiet" }, STATUS_WORDS.ok);
 }
 
-const verdictOf = (box) => badge(box.answer.verdict, box.answer.verdict === "found" ? "good" : "neutral");
+const verdictOf = (box) => badge(say(box.answer.verdict), box.answer.verdict === "found" ? "good" : "neutral");

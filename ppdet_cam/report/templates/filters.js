@@ -34,13 +34,13 @@ const findField = (placeholder) =>
   element(
     "label",
     { class: "find" },
-    "Find",
+    say("Find"),
     element("input", { type: "search", name: "find", placeholder, autocomplete: "off" }),
   );
 
-// lets: name of a field -> whether its value lets a row through. nouns: one row, several rows.
+// lets: name of a field -> whether its value lets a row through. nouns: "{0} row", "{0} rows". label: of the form.
 class FilteredTable {
-  constructor({ rows, table, fields, lets, nouns, onAddress = () => {} }) {
+  constructor({ rows, table, fields, lets, nouns, label, onAddress = () => {} }) {
     this.rows = rows;
     this.table = table;
     this.lets = lets;
@@ -53,9 +53,9 @@ class FilteredTable {
     this.matches = element("span", { class: "matches" });
     this.form = element(
       "form",
-      { class: "filters", role: "search", "aria-label": `Filter the ${nouns[1]}` },
+      { class: "filters", role: "search", "aria-label": label },
       ...fields.filter(Boolean),
-      element("button", { type: "reset" }, "Clear"),
+      element("button", { type: "reset" }, say("Clear")),
       this.matches,
     );
     this.form.addEventListener("input", () => this.#readForm());
@@ -109,8 +109,8 @@ class FilteredTable {
     this.wasApplied = true;
     this.table.show(rows);
     const all = plural(this.rows.length, ...this.nouns);
-    this.matches.textContent = active.length ? `${count(rows.length)} of ${all}` : all;
-    announce(`${this.matches.textContent} shown`);
+    this.matches.textContent = active.length ? say("{0} of {1}", count(rows.length), all) : all;
+    announce(say("{0} shown", this.matches.textContent));
     this.table.node.hidden = !rows.length;
   }
 }

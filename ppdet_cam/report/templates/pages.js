@@ -55,20 +55,20 @@ function viewsSection() {
   if (!shown.length) return null;
   const entry = (image) => element("li", {}, element("a", { href: imageHash(image) }, image.title));
   const content = shown.length === 1 ? shown[0].views.map(viewOf) : [element("ul", {}, ...shown.map(entry))];
-  return sectionOf("What the layers show", null, element("div", { class: "views" }, ...content));
+  return sectionOf(say("What the layers show"), null, element("div", { class: "views" }, ...content));
 }
 
 function failuresSection() {
   const failures = images.filter((image) => image.failure !== null);
   if (!failures.length) return null;
   const table = new SortedTable({
-    caption: "Images that failed",
+    caption: say("Images that failed"),
     pageRows: 10,
     columns: [
-      { key: "image", label: "Image", heads: true, value: (image) => image.path, cell: (image) => image.path },
+      { key: "image", label: say("Image"), heads: true, value: (image) => image.path, cell: (image) => image.path },
       {
         key: "reason",
-        label: "Reason",
+        label: say("Reason"),
         kind: "words",
         value: (image) => image.failure,
         cell: (image) => image.failure,
@@ -76,7 +76,7 @@ function failuresSection() {
     ],
   });
   table.show(failures);
-  const section = sectionOf(`${plural(failures.length, "image")} failed`, null, table.node);
+  const section = sectionOf(plural(failures.length, "{0} image failed", "{0} images failed"), null, table.node);
   section.classList.add("failures");
   return section;
 }
@@ -84,9 +84,9 @@ function failuresSection() {
 function findingsSection() {
   const findings = boxes.filter((box) => box.role === "missed" || box.role === "false positive");
   if (!hasTruth) return null;
-  if (!findings.length) return sectionOf("Missed objects and false positives", "None among the explained boxes.");
+  if (!findings.length) return sectionOf(say("Missed objects and false positives"), say("None among the explained boxes."));
   const table = new SortedTable({
-    caption: "Missed objects and false positives",
+    caption: say("Missed objects and false positives"),
     hashOf: boxHash,
     pageRows: 10,
     sort: { key: "outside", descending: true },
@@ -102,8 +102,8 @@ function findingsSection() {
   });
   table.show(findings);
   return sectionOf(
-    "Missed objects and false positives",
-    "Those first whose heat lies farthest outside their box: there the detector looked elsewhere.",
+    say("Missed objects and false positives"),
+    say("Those first whose heat lies farthest outside their box: there the detector looked elsewhere."),
     table.node,
   );
 }
@@ -112,7 +112,7 @@ function askedSection() {
   const asked = boxes.filter((box) => box.role === "asked");
   if (!asked.length) return null;
   const table = new SortedTable({
-    caption: "Boxes asked about",
+    caption: say("Boxes asked about"),
     hashOf: boxHash,
     pageRows: 10,
     columns: [
@@ -126,7 +126,7 @@ function askedSection() {
     ],
   });
   table.show(asked);
-  return sectionOf("Boxes asked about", null, table.node);
+  return sectionOf(say("Boxes asked about"), null, table.node);
 }
 
 // Each filter: its name in the address, and whether it lets a box through.
@@ -152,7 +152,7 @@ function haystackOf(box) {
 const boxesPage = {
   build() {
     const table = new SortedTable({
-      caption: "All boxes",
+      caption: say("All boxes"),
       hashOf: boxHash,
       columns: [
         COLUMNS.picture,
@@ -171,12 +171,13 @@ const boxesPage = {
       table,
       fields: this.fields(),
       lets: FILTERS,
-      nouns: ["box", "boxes"],
+      nouns: ["{0} box", "{0} boxes"],
+      label: say("Filter the boxes"),
       onAddress: (hash) => {
         nodeOf("pages").querySelector("[data-page=boxes]").href = hash;
       },
     });
-    const all = sectionOf("All boxes", null, this.filtered.form, table.node);
+    const all = sectionOf(say("All boxes"), null, this.filtered.form, table.node);
     all.id = "all-boxes";
     const sections = [failuresSection(), findingsSection(), askedSection(), viewsSection(), all];
     fill(nodeOf("sections"), {}, sections);
@@ -190,15 +191,20 @@ const boxesPage = {
       number,
       STATUS_WORDS[status],
     ]);
+    const roles = countsOf(boxes.map((box) => box.role)).map(([role, number]) => [role, number, say(role)]);
     return [
-      findField("image, class or words"),
-      choiceField("class", "Class", "all", countsOf(boxes.map(classOf))),
-      numberField("from", "Score from", { placeholder: "0", ...limits }),
-      numberField("to", "to", { placeholder: "1", ...limits }),
-      blank ? choiceField("status", "Status", "any", [["blank", blank, "no map"], ...statuses]) : null,
-      hasRoles ? choiceField("result", "Result", "any", countsOf(boxes.map((box) => box.role))) : null,
-      hasSeveralTargets ? choiceField("target", "Target", "any", countsOf(boxes.map((box) => box.target))) : null,
-      hasSeveralMethods ? choiceField("method", "Method", "any", countsOf(boxes.map((box) => box.method))) : null,
+      findField(say("image, class or words")),
+      choiceField("class", say("Class"), say("all"), countsOf(boxes.map(classOf))),
+      numberField("from", say("Score from"), { placeholder: "0", ...limits }),
+      numberField("to", say("to"), { placeholder: "1", ...limits }),
+      blank ? choiceField("status", say("Status"), say("any"), [["blank", blank, say("no map")], ...statuses]) : null,
+      hasRoles ? choiceField("result", say("Result"), say("any"), roles) : null,
+      hasSeveralTargets
+        ? choiceField("target", say("Target"), say("any"), countsOf(boxes.map((box) => box.target)))
+        : null,
+      hasSeveralMethods
+        ? choiceField("method", say("Method"), say("any"), countsOf(boxes.map((box) => box.method)))
+        : null,
     ];
   },
 
@@ -224,34 +230,34 @@ const imagesPage = {
     const truth = (key, label, name, kind) =>
       number(key, label, (image) => (image.truth ? image.truth[name] : null), kind);
     this.table = new SortedTable({
-      caption: "All images",
+      caption: say("All images"),
       hashOf: (image) => (image.failure === null ? imageHash(image) : null),
       columns: [
         {
           key: "picture",
-          label: "Picture",
+          label: say("Picture"),
           labelHidden: true,
           kind: "picture",
           cell: (image) => thumbnailOf(image.boxes[0]),
         },
         {
           key: "title",
-          label: "Image",
+          label: say("Image"),
           kind: "image-title",
           heads: true,
           value: (image) => image.title,
           cell: (image) => image.title,
         },
-        number("boxes", "Boxes", (image) => image.boxes.length, hasTruth ? "number spare" : "number"),
+        number("boxes", say("Boxes"), (image) => image.boxes.length, hasTruth ? "number spare" : "number"),
         number(
           "detections",
-          "Detections",
+          say("Detections"),
           (image) => (image.failure === null ? image.detections : null),
           "number spare",
         ),
         {
           key: "score",
-          label: "Best score",
+          label: say("Best score"),
           kind: hasTruth ? "number spare" : "number",
           descendingFirst: true,
           value: (image) => image.highestScore,
@@ -259,14 +265,14 @@ const imagesPage = {
         },
         ...(hasTruth
           ? [
-              truth("objects", "Objects", "boxes", "number spare"),
-              truth("missed", "Missed", "missed"),
-              truth("false", "False positives", "falsePositives"),
+              truth("objects", say("Objects"), "boxes", "number spare"),
+              truth("missed", say("Missed"), "missed"),
+              truth("false", say("False positives"), "falsePositives"),
             ]
           : []),
         {
           key: "size",
-          label: "Size",
+          label: say("Size"),
           kind: "number spare",
           descendingFirst: true,
           value: (image) => image.hw && image.hw[0] * image.hw[1],
@@ -274,7 +280,7 @@ const imagesPage = {
         },
         {
           key: "seconds",
-          label: "Seconds",
+          label: say("Seconds"),
           kind: "number spare",
           descendingFirst: true,
           value: (image) => image.seconds,
@@ -282,9 +288,9 @@ const imagesPage = {
         },
         {
           key: "failed",
-          label: "Status",
+          label: say("Status"),
           kind: "spare",
-          value: (image) => (image.failure !== null ? "failed" : image.warnings.length ? "warning" : "ok"),
+          value: (image) => (image.failure !== null ? say("failed") : image.warnings.length ? say("warning") : say("ok")),
           cell: imageStatusOf,
         },
       ],
@@ -292,7 +298,7 @@ const imagesPage = {
     const matches = element("span", { class: "matches" });
     const find = element("input", {
       type: "search",
-      placeholder: "name or path",
+      placeholder: say("name or path"),
       autocomplete: "off",
       oninput: () => apply(),
     });
@@ -300,20 +306,19 @@ const imagesPage = {
       const text = find.value.trim().toLowerCase();
       const rows = images.filter((image) => `${image.title}\n${image.path}`.toLowerCase().includes(text));
       this.table.show(rows);
-      matches.textContent = text
-        ? `${count(rows.length)} of ${plural(images.length, "image")}`
-        : plural(images.length, "image");
-      announce(`${matches.textContent} shown`);
+      const all = plural(images.length, "{0} image", "{0} images");
+      matches.textContent = text ? say("{0} of {1}", count(rows.length), all) : all;
+      announce(say("{0} shown", matches.textContent));
     };
     const form = element(
       "form",
       {
         class: "filters",
         role: "search",
-        "aria-label": "Filter the images",
+        "aria-label": say("Filter the images"),
         onsubmit: (event) => event.preventDefault(),
       },
-      element("label", { class: "find" }, "Find", find),
+      element("label", { class: "find" }, say("Find"), find),
       matches,
     );
     nodeOf("images-table").append(form, this.table.node);
@@ -324,15 +329,15 @@ const imagesPage = {
 // --- the page of one image ---
 
 const imageStatusOf = (image) => {
-  if (image.failure !== null) return badge("failed", "bad", image.failure);
-  if (image.warnings.length) return badge("warning", "warning", image.warnings.join("; "));
-  return element("span", { class: "quiet" }, "ok");
+  if (image.failure !== null) return badge(say("failed"), "bad", image.failure);
+  if (image.warnings.length) return badge(say("warning"), "warning", image.warnings.join("; "));
+  return element("span", { class: "quiet" }, say("ok"));
 };
 
 // What a layer shows whatever the boxes: its panel, and what it is of.
 function viewOf(view) {
   const url = view.files.panel;
-  const caption = `${view.title} · ${view.grid} cells · ${plural(view.channels, "channel")}`;
+  const caption = say("{0} · {1} cells · {2}", view.title, view.grid, plural(view.channels, "{0} channel", "{0} channels"));
   return element(
     "figure",
     { class: "image-picture" },
@@ -362,8 +367,8 @@ const imagePage = {
     const [height, width] = image.hw || [null, null];
     const facts = [
       image.hw ? `${width} × ${height} px` : null,
-      image.failure === null ? plural(image.detections, "detection") : null,
-      image.highestScore === null ? null : `best score ${score(image.highestScore)}`,
+      image.failure === null ? plural(image.detections, "{0} detection", "{0} detections") : null,
+      image.highestScore === null ? null : say("best score {0}", score(image.highestScore)),
       image.truth ? truthOf(image.truth) : null,
     ]
       .filter(Boolean)
@@ -374,12 +379,12 @@ const imagePage = {
         { class: "image-head" },
         element("h1", { id: "image-title", tabindex: "-1", title: image.path }, image.title),
         hasSeveralImages
-          ? element("nav", { "aria-label": "Other images" }, step("‹ Previous", -1), " ", step("Next ›", 1))
+          ? element("nav", { "aria-label": say("Other images") }, step(`‹ ${say("Previous")}`, -1), " ", step(`${say("Next")} ›`, 1))
           : null,
       ),
       element("p", { class: "quiet" }, facts, ...fileLinks(image)),
-      ...image.warnings.map((warning) => element("p", { class: "note" }, `Warning: ${warning}.`)),
-      image.failure === null ? this.body(image) : element("p", { class: "note" }, `Failed: ${image.failure}`),
+      ...image.warnings.map((warning) => element("p", { class: "note" }, say("Warning: {0}.", warning))),
+      image.failure === null ? this.body(image) : element("p", { class: "note" }, say("Failed: {0}", image.failure)),
     );
   },
 
@@ -389,10 +394,10 @@ const imagePage = {
       return element(
         "p",
         { class: "note" },
-        image.highestScore === null ? "No detection at all." : "No box reached the threshold.",
+        image.highestScore === null ? say("No detection at all.") : say("No box reached the threshold."),
       );
     const table = new SortedTable({
-      caption: `Boxes of ${image.title}`,
+      caption: say("Boxes of {0}", image.title),
       hashOf: boxHash,
       columns: [COLUMNS.picture, COLUMNS.class, COLUMNS.score, COLUMNS.levels, COLUMNS.heat, ...TRUTH_OR_ASKED],
     });
@@ -414,7 +419,7 @@ const imagePage = {
         ]),
       );
       const stage = stageOf(image, [{ url: photo, kind: "photo" }], [...links.values()], {
-        alt: `Photo with ${plural(image.boxes.length, "box", "boxes")}`,
+        alt: say("Photo with {0}", plural(image.boxes.length, "{0} box", "{0} boxes")),
         onMissing: (url) => stage.replaceWith(notFound(url)),
       });
       const light = (event) => {
@@ -434,7 +439,7 @@ const imagePage = {
         element("img", {
           src: summary,
           class: "whole",
-          alt: `All boxes of ${image.title}`,
+          alt: say("All boxes of {0}", image.title),
           onerror: (event) => event.target.replaceWith(notFound(summary)),
         }),
       );
@@ -444,16 +449,16 @@ const imagePage = {
 };
 
 function truthOf({ boxes: objects, matched, missed, falsePositives }) {
-  const wrong = plural(falsePositives, "false positive");
-  return `${plural(objects, "object")}: ${matched} found, ${missed} missed, ${wrong}`;
+  const wrong = plural(falsePositives, "{0} false positive", "{0} false positives");
+  return say("{0}: {1} found, {2} missed, {3}", plural(objects, "{0} object", "{0} objects"), matched, missed, wrong);
 }
 
 const OUTLINES = { missed: "asked", asked: "asked", "false positive": "wrong" };
 
 function legendOf(image) {
   const roles = [...new Set(image.boxes.map((box) => box.role))];
-  const words = { missed: "missed object", asked: "box asked about", "false positive": "false positive" };
-  const entries = new Map(roles.map((role) => [OUTLINES[role] || "detection", words[role] || "detection"]));
+  const words = { missed: say("missed object"), asked: say("box asked about"), "false positive": say("false positive") };
+  const entries = new Map(roles.map((role) => [OUTLINES[role] || "detection", words[role] || say("detection")]));
   return element("ul", { class: "legend inline" }, ...[...entries].map(([kind, label]) => legendEntry(kind, label)));
 }
 
@@ -467,8 +472,8 @@ function fileLinks(image) {
 // --- the beginning ---
 
 nodeOf("pages").append(
-  element("a", { href: "#", "data-page": "boxes" }, "Boxes"),
-  ...(hasSeveralImages ? [element("a", { href: "#images", "data-page": "images" }, "Images")] : []),
+  element("a", { href: "#", "data-page": "boxes" }, say("Boxes")),
+  ...(hasSeveralImages ? [element("a", { href: "#images", "data-page": "images" }, say("Images"))] : []),
 );
 nodeOf("skip").addEventListener("click", (event) => {
   event.preventDefault();

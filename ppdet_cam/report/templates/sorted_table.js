@@ -1,7 +1,7 @@
 // --- tables: sorted by their head's buttons, a page of rows at a time ---
 
 const PAGE_ROWS = 100;
-const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+const collator = new Intl.Collator(isChinese ? "zh" : "en", { numeric: true, sensitivity: "base" });
 
 // Rows without a value come last, whichever way the others are sorted; equal rows keep the run's order.
 function sortRows(rows, value, descending) {
@@ -31,7 +31,7 @@ class SortedTable {
     this.body = element("tbody");
     this.pager = element("nav", {
       class: pageRows < PAGE_ROWS ? "pager" : "pager floating",
-      "aria-label": `Pages of the table: ${caption}`,
+      "aria-label": say("Pages of the table: {0}", caption),
     });
     this.node = element(
       "div",
@@ -82,7 +82,11 @@ class SortedTable {
             key: column.key,
             descending: again ? !this.sort.descending : Boolean(column.descendingFirst),
           });
-          announce(`sorted by ${column.label}, ${this.sort.descending ? "descending" : "ascending"}`);
+          announce(
+            this.sort.descending
+              ? say("sorted by {0}, descending", column.label)
+              : say("sorted by {0}, ascending", column.label),
+          );
           this.onChange();
         },
       },
@@ -143,7 +147,7 @@ class SortedTable {
       this.#draw();
       const top = this.node.getBoundingClientRect().top;
       if (top < 0) this.node.scrollIntoView({ block: "start" });
-      announce(`page ${page + 1} of ${pages}`);
+      announce(say("page {0} of {1}", page + 1, pages));
     };
     const step = (label, name, page) =>
       element(
@@ -158,20 +162,20 @@ class SortedTable {
       );
     const choice = element(
       "select",
-      { "data-step": "choice", "aria-label": "Page", onchange: (event) => go(Number(event.target.value)) },
+      { "data-step": "choice", "aria-label": say("Page"), onchange: (event) => go(Number(event.target.value)) },
       ...Array.from({ length: pages }, (_, page) =>
         element("option", { value: page, selected: page === this.page }, String(page + 1)),
       ),
     );
     const last = Math.min(first + this.pageRows, this.ordered.length);
     this.pager.replaceChildren(
-      step("Previous", "previous", this.page - 1),
-      element("span", {}, "page ", choice, ` of ${count(pages)}`),
-      step("Next", "next", this.page + 1),
+      step(say("Previous"), "previous", this.page - 1),
+      element("span", {}, say("page"), " ", choice, " ", say("of {0}", count(pages))),
+      step(say("Next"), "next", this.page + 1),
       element(
         "span",
         { class: "quiet wide-only" },
-        `${count(first + 1)} to ${count(last)} of ${count(this.ordered.length)}`,
+        say("{0} to {1} of {2}", count(first + 1), count(last), count(this.ordered.length)),
       ),
     );
     const again = focused && this.pager.querySelector(`[data-step="${focused}"]`);

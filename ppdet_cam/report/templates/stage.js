@@ -27,8 +27,8 @@ function stageOf(image, sources, outlines, { alt, onMissing }) {
   return stage;
 }
 
-function notFound(url, advice = "Large pictures are files of the run's folder: keep them together.") {
-  return element("p", { class: "note" }, `${decoded(url)} is not beside this report. ${advice}`);
+function notFound(url, advice = say("Large pictures are files of the run's folder: keep them together.")) {
+  return element("p", { class: "note" }, say("{0} is not beside this report. {1}", decoded(url), advice));
 }
 
 function decoded(url) {

@@ -1,10 +1,10 @@
 // --- the columns that tables of boxes are put together from ---
 
 const COLUMNS = {
-  picture: { key: "picture", label: "Picture", labelHidden: true, kind: "picture", cell: thumbnailOf },
+  picture: { key: "picture", label: say("Picture"), labelHidden: true, kind: "picture", cell: thumbnailOf },
   class: {
     key: "class",
-    label: "Class",
+    label: say("Class"),
     kind: "class",
     heads: true,
     value: classOf,
@@ -18,7 +18,7 @@ const COLUMNS = {
   },
   score: {
     key: "score",
-    label: "Score",
+    label: say("Score"),
     kind: "number",
     descendingFirst: true,
     value: (box) => (hasCandidate(box) ? box.score : null),
@@ -26,59 +26,59 @@ const COLUMNS = {
   },
   size: {
     key: "size",
-    label: "Size",
+    label: say("Size"),
     kind: "number spare",
     descendingFirst: true,
-    hint: "width × height in pixels; sorted by area",
+    hint: say("width × height in pixels; sorted by area"),
     value: (box) => areaOf(shownPlace(box)),
     cell: sizeOf,
   },
   levels: {
     key: "levels",
-    label: "Levels",
+    label: say("Levels"),
     kind: "levels-cell spare",
     value: meanStride,
     cell: levelBarOf,
-    hint: "each pyramid level's share of the evidence, from fine to coarse; sorted by the mean stride",
+    hint: say("each pyramid level's share of the evidence, from fine to coarse; sorted by the mean stride"),
   },
   energy: {
     key: "energy",
-    label: "Heat in box",
+    label: say("Heat in box"),
     kind: "number",
     descendingFirst: true,
     value: (box) => box.energy,
-    hint: "the part of the map's sum that lies in the box",
+    hint: say("the part of the map's sum that lies in the box"),
     cell: energyOrStatus,
   },
   outside: {
     key: "outside",
-    label: "Heat outside",
+    label: say("Heat outside"),
     kind: "number",
     descendingFirst: true,
     value: heatOutside,
-    hint: "the part of the map's sum that lies outside the box",
+    hint: say("the part of the map's sum that lies outside the box"),
     cell: (box) => (isBlank(box) ? statusOf(box) : meterOf(heatOutside(box))),
   },
   status: {
     key: "status",
-    label: "Status",
-    hint: "whether there is a map, and if not, why",
+    label: say("Status"),
+    hint: say("whether there is a map, and if not, why"),
     value: (box) => STATUS_WORDS[box.status],
     kind: "short spare",
     cell: statusOf,
   },
-  role: { key: "role", label: "Result", kind: "short spare", value: (box) => box.role, cell: roleOf },
-  words: { key: "words", label: "What happened", kind: "words spare", value: wordsOf, cell: wordsOf },
+  role: { key: "role", label: say("Result"), kind: "short spare", value: (box) => box.role, cell: roleOf },
+  words: { key: "words", label: say("What happened"), kind: "words spare", value: wordsOf, cell: wordsOf },
   verdict: {
     key: "verdict",
-    label: "Verdict",
+    label: say("Verdict"),
     kind: "short spare",
     value: (box) => box.answer.verdict,
     cell: verdictOf,
   },
   image: {
     key: "image",
-    label: "Image",
+    label: say("Image"),
     kind: "image spare",
     value: (box) => box.image.title,
     cell: (box) =>
@@ -122,7 +122,8 @@ function energyOrStatus(box) {
 
 function wordsOf(box) {
   if (box.answer) return box.answer.words;
-  if (!box.truth || box.truth.iou === null) return "no object of its class is left for it";
-  const object = box.truth.annotation === null ? "the closest object" : `object ${box.truth.annotation}`;
-  return `IoU ${box.truth.iou.toFixed(2)} with ${object}`;
+  if (!box.truth || box.truth.iou === null) return say("no object of its class is left for it");
+  const iou = box.truth.iou.toFixed(2);
+  if (box.truth.annotation === null) return say("IoU {0} with the closest object", iou);
+  return say("IoU {0} with object {1}", iou, box.truth.annotation);
 }

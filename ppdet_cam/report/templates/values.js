@@ -44,7 +44,7 @@ const strideText = (stride) => String(Number(stride.toFixed(1)));
 // --- parts that several pages show ---
 
 const thumbnailOf = (box) =>
-  pictureOf(box && box.thumbnail, box && `${isBlank(box) ? "No map" : "Map"}: ${classOf(box)}, ${nameOf(box)}`);
+  pictureOf(box && box.thumbnail, box && (isBlank(box) ? say("No map: {0}, {1}", classOf(box), nameOf(box)) : say("Map: {0}, {1}", classOf(box), nameOf(box))));
 
 function levelBarOf(box) {
   const levels = levelsOf(box).sort((one, other) => one.stride - other.stride);
@@ -71,7 +71,7 @@ function levelBarOf(box) {
 const ROLE_KINDS = { matched: "good", "false positive": "bad", missed: "bad", asked: "neutral" };
 
 function roleOf(box) {
-  return ROLE_KINDS[box.role] ? badge(box.role, ROLE_KINDS[box.role]) : element("span", { class: "quiet" }, box.role);
+  return ROLE_KINDS[box.role] ? badge(say(box.role), ROLE_KINDS[box.role]) : element("span", { class: "quiet" }, say(box.role));
 }
 
 const imageHash = (image) => `#image=${image.position}`;

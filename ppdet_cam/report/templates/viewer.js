@@ -3,9 +3,10 @@
 const titleText = (box) => [classOf(box), hasCandidate(box) ? score(box.score) : null].filter(Boolean).join(" ");
 
 const viewer = new Viewer({
-  noun: "box",
+  previous: say("Previous box"),
+  next: say("Next box"),
   titleOf: titleText,
-  placeOf: (box) => (hasSeveralImages ? `${nameOf(box)} in ${box.image.title}` : nameOf(box)),
+  placeOf: (box) => (hasSeveralImages ? say("{0} in {1}", nameOf(box), box.image.title) : nameOf(box)),
   siblingsOf: (box) => box.image.boxes,
   hashOf: boxHash,
   hashBehind: (box) => imageHash(box.image),
@@ -17,13 +18,13 @@ function pictureFigure(box) {
   const { photo } = box.image.files;
   if (photo && box.image.hw && (box.files.heatmap || isBlank(box))) return layeredFigure(box, photo);
   const kind = ["overlay", "panel", "crop", "clean", "heatmap"].find((candidate) => box.files[candidate]);
-  const how = "The slider needs the photo and the map as files of their own: run with --report --save heatmap.";
-  if (!kind && photo && box.image.hw) return layeredFigure(box, photo, `No map was saved. ${how}`);
+  const how = say("The slider needs the photo and the map as files of their own: run with --report --save heatmap.");
+  if (!kind && photo && box.image.hw) return layeredFigure(box, photo, say("No map was saved. {0}", how));
   if (!kind)
     return element(
       "figure",
       { class: "viewer-picture" },
-      element("p", { class: "note" }, "The run saved no picture of this box: --save overlay"),
+      element("p", { class: "note" }, say("The run saved no picture of this box: --save overlay")),
     );
   const figure = element("figure", { class: "viewer-picture" });
   const url = box.files[kind];
@@ -41,7 +42,9 @@ function pictureFigure(box) {
 
 function alternativeText(box) {
   const place = box.box.map((corner) => Math.round(corner)).join(", ");
-  return `${isBlank(box) ? "Photo without a map" : "Photo with the map"} of ${classOf(box)}, box at ${place}`;
+  return isBlank(box)
+    ? say("Photo without a map of {0}, box at {1}", classOf(box), place)
+    : say("Photo with the map of {0}, box at {1}", classOf(box), place);
 }
 
 function layeredFigure(box, photo, note) {
@@ -58,7 +61,7 @@ function layeredFigure(box, photo, note) {
   const stage = stageOf(box.image, sources, outlines, { alt: alternativeText(box), onMissing });
   const controls = element("div", { class: "controls" });
   if (sources.length > 1) controls.append(viewer.opacitySlider([stage]));
-  controls.append(viewer.outlineSwitch([stage], outlines.length > 1 ? "Outlines" : "Outline"));
+  controls.append(viewer.outlineSwitch([stage], outlines.length > 1 ? say("Outlines") : say("Outline")));
   return fill(figure, {}, [
     element("div", { class: "stage-frame" }, stage),
     controls,
@@ -70,27 +73,34 @@ function sideOf(box) {
   const facts = [
     box.answer
       ? [
-          box.role === "missed" ? "Missed object" : "Asked about",
+          box.role === "missed" ? say("Missed object") : say("Asked about"),
           [box.answer.name, box.answer.className].filter(Boolean).join(", "),
         ]
       : null,
-    box.answer ? ["Verdict", verdictOf(box)] : null,
-    box.answer ? ["IoU with it", box.answer.iou.toFixed(2)] : null,
-    !box.answer && hasRoles ? ["Result", roleOf(box)] : null,
-    box.truth && box.truth.iou !== null ? ["Ground truth", wordsOf(box)] : null,
-    ["Status", statusOf(box)],
-    box.scoreBeforeNms === undefined ? null : ["Score before NMS", `${score(box.scoreBeforeNms)}, which is explained`],
-    ["Heat in box", meterOf(box.energy)],
-    hasCandidate(box) ? [box.answer ? "Best candidate" : "Box", cornersText(box.box, box.polygon)] : null,
-    hasCandidate(box) ? ["Size", `${sizeText(box)} px`] : null,
-    box.answer ? [box.role === "missed" ? "Its box" : "Box asked about", cornersText(box.answer.box, box.answer.polygon)] : null,
-    box.roi ? ["Proposal", cornersText(box.roi)] : null,
-    ["Method", box.target === "class" ? box.method : `${box.method} of ${box.target}`],
-    ["Layers", box.seenAt],
-    ["Image", element("a", { href: imageHash(box.image), title: box.image.path }, box.image.title)],
+    box.answer ? [say("Verdict"), verdictOf(box)] : null,
+    box.answer ? [say("IoU with it"), box.answer.iou.toFixed(2)] : null,
+    !box.answer && hasRoles ? [say("Result"), roleOf(box)] : null,
+    box.truth && box.truth.iou !== null ? [say("Ground truth"), wordsOf(box)] : null,
+    [say("Status"), statusOf(box)],
+    box.scoreBeforeNms === undefined
+      ? null
+      : [say("Score before NMS"), say("{0}, which is explained", score(box.scoreBeforeNms))],
+    [say("Heat in box"), meterOf(box.energy)],
+    hasCandidate(box) ? [box.answer ? say("Best candidate") : say("Box"), cornersText(box.box, box.polygon)] : null,
+    hasCandidate(box) ? [say("Size"), `${sizeText(box)} px`] : null,
+    box.answer
+      ? [
+          box.role === "missed" ? say("Its box") : say("Box asked about"),
+          cornersText(box.answer.box, box.answer.polygon),
+        ]
+      : null,
+    box.roi ? [say("Proposal"), cornersText(box.roi)] : null,
+    [say("Method"), box.target === "class" ? box.method : say("{0} of target {1}", box.method, box.target)],
+    [say("Layers"), box.seenAt],
+    [say("Image"), element("a", { href: imageHash(box.image), title: box.image.path }, box.image.title)],
   ].filter(Boolean);
   const side = element("div", { class: "viewer-side" });
-  if (isBlank(box)) side.append(element("p", { class: "note" }, `No map: ${box.reason}.`));
+  if (isBlank(box)) side.append(element("p", { class: "note" }, say("No map: {0}.", say(box.reason))));
   if (box.answer) side.append(element("p", {}, box.answer.words));
   side.append(
     element("dl", {}, ...facts.flatMap(([label, value]) => [element("dt", {}, label), element("dd", {}, value)])),
@@ -101,9 +111,9 @@ function sideOf(box) {
 
 function outlineLegend(box) {
   const entries = [
-    hasCandidate(box) ? ["detection", box.answer ? "the best candidate" : "the box"] : null,
-    box.answer ? ["asked", box.role === "missed" ? "the missed object" : "the box asked about"] : null,
-    box.roi ? ["proposal", "the proposal that was pooled"] : null,
+    hasCandidate(box) ? ["detection", box.answer ? say("the best candidate") : say("the box")] : null,
+    box.answer ? ["asked", box.role === "missed" ? say("the missed object") : say("the box asked about")] : null,
+    box.roi ? ["proposal", say("the proposal that was pooled")] : null,
   ].filter(Boolean);
   if (entries.length < 2 || !box.image.files.photo) return null;
   return element("ul", { class: "legend" }, ...entries.map(([kind, words]) => legendEntry(kind, words)));
@@ -114,11 +124,11 @@ function levelTableOf(box) {
   return element(
     "table",
     { class: "plain levels-table" },
-    element("caption", {}, "Levels"),
+    element("caption", {}, say("Levels")),
     element(
       "thead",
       {},
-      element("tr", {}, ...["Grid", "Stride", "Share"].map((label) => element("th", { scope: "col" }, label))),
+      element("tr", {}, ...[say("Grid"), say("Stride"), say("Share")].map((label) => element("th", { scope: "col" }, label))),
     ),
     element(
       "tbody",
@@ -142,7 +152,7 @@ function filesOf(box) {
   return element(
     "p",
     { class: "files" },
-    "Files: ",
+    say("Files: "),
     ...files.flatMap(([kind, url], position) => [
       position ? ", " : "",
       element("a", { href: url, target: "_blank", rel: "noopener" }, kind),
