@@ -21,8 +21,8 @@ def layer_table(config: Path, overrides: Sequence[str], *, image: Path | None = 
     """Returns a line per layer that can be captured, which are recommended, and which refine a map.
 
     Columns: path, type, output shapes, stride, whether gradients of the class scores reach it, and in how many cells
-    those of one box in the middle of the image do, at the level where they reach most. A method that needs gradients has
-    nothing to show at a layer that they do not reach, and little where they reach one cell only: such a layer is blind.
+    those of a box in the middle of the image do, at the level where they reach most. A method that needs gradients has
+    nothing to show at a layer that they do not reach, and little where they reach one cell: such a layer is blind.
 
     Args:
         config: a ppdet config; its weights are not loaded.

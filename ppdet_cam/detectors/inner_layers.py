@@ -123,7 +123,7 @@ def _reached(
     captured: Mapping[str, Sequence[paddle.Tensor]],
     cells_of: Callable[[np.ndarray], float],
 ) -> dict[str, float]:
-    """Returns the layers from which a path leads to one of the scores, and in how many cells a gradient reaches them."""
+    """Returns the layers from which a path leads to a score -> in how many cells a gradient reaches them, at most."""
     places = [(path, tensor) for path, tensors in captured.items() for tensor in tensors]
     found: dict[str, float] = {}
     for score in scores:

@@ -216,7 +216,8 @@ def maps_from_features(
 
     Args:
         detector, frame, forward: the image in the detector.
-        asked: questions that differ in their method, and so its stages, only: features and gradients are computed once for all.
+        asked: questions that differ in their method only, and in its stages: features and gradients are computed once
+            for all.
         kept: the candidates.
         keep_levels: whether a map is to hold those of its levels.
         progress: of methods that take long.

@@ -69,8 +69,8 @@ def stages_among(grids: _Grids) -> tuple[str, ...]:
     seen = [(path, nominal_stride(INPUT_PX, rows)) for path, (rows, _) in grids]
     stages = []
     for stride in STAGE_STRIDES:
-        before = itertools.takewhile(lambda layer, next_stride=2 * stride: layer[1] != next_stride, seen)
-        paths = [path for path, found in before if found == stride]
+        first_beyond = next((place for place, (_, found) in enumerate(seen) if found == 2 * stride), len(seen))
+        paths = [path for path, found in seen[:first_beyond] if found == stride]
         stages += [_last_whole(paths)] if paths else []
     return tuple(stages)
 

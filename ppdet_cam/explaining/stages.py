@@ -96,10 +96,11 @@ def _own_cell(
 
 def _divided(heatmap: np.ndarray, maps: Sequence[tuple[OnImage, bool]]) -> tuple[list[LevelShare], list[np.ndarray]]:
     """Returns share and part of each level of each map: a pixel is divided as the maps that take part are there."""
-    nothing = np.zeros(heatmap.shape, np.float32)
+    original_hw = heatmap.shape[0], heatmap.shape[1]
+    nothing = np.zeros(original_hw, np.float32)
     of_level: list[tuple[LevelShare, np.ndarray]] = []
     for found, takes_part in maps:
-        shown = projected_levels(found, original_hw=heatmap.shape) if takes_part else []
+        shown = projected_levels(found, original_hw=original_hw) if takes_part else []
         heights = [part / float(found[0].max()) for part in shown] or [nothing] * len(found[1])
         of_level += zip(found[1], heights)
     total = np.sum([part for _, part in of_level], axis=0)

@@ -70,7 +70,7 @@ def agreement(maps: Sequence[np.ndarray], *, floor: float = FLOOR) -> np.ndarray
 def cells_reached(gradients: np.ndarray) -> float:
     """Returns how many cells a gradient reaches: as many as would share it evenly, (sum_i q_i)^2 / sum_i q_i^2.
 
-    q_i is the gradient's length at cell i. A head that reads a layer by a 1 x 1 convolution gives 1, whatever the image.
+    q_i is the gradient's length at cell i. A head that reads a layer by a 1 x 1 convolution gives 1.
     Counting cells that are not zero would not do: a squeeze-and-excitation behind the layer lets a trace reach all.
 
     Args:

@@ -31,7 +31,6 @@ from ppdet_cam.running.noticing import Noticing
 from ppdet_cam.running.session import Session, open_session
 from ppdet_cam.structures import Frame
 
-
 _STAGED = ".cam-"
 _STAGED_NAME = re.compile(re.escape(_STAGED) + "[a-z0-9_]{8}")  # as tempfile completes it
 

@@ -92,8 +92,8 @@ class RunConfig:
             )
         if self.output.raw_frame == "grid" and methods.get(self.question.method).levels is Levels.STAGES:
             raise ConfigError(
-                f"--raw_frame grid saves maps on feature grids, and a map of --method {self.question.method} is of several "
-                "grids put together; use --raw_frame image, or --method layercam for the layer's own"
+                f"--raw_frame grid saves maps on feature grids, and a map of --method {self.question.method} is of "
+                "several grids put together; use --raw_frame image, or --method layercam for the layer's own"
             )
         if self.output.raw_frame == "grid" and self.question.refine_by:
             raise ConfigError(
