@@ -125,7 +125,8 @@ class Capture:
             return flowing
 
         flowing = _map_tensors(output, change)
-        self.outputs.setdefault(path, []).append(flowing)
+        # a copy: the next layer may take maps out of its list (MaskHybridEncoder of ppdet's develop branch)
+        self.outputs.setdefault(path, []).append(_map_tensors(flowing, lambda tensor: tensor))
         return flowing
 
     def chosen(self, path: str, levels: Sequence[int] | None) -> list[int]:

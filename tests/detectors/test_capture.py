@@ -467,6 +467,15 @@ def test_chosen_level_that_is_not_there_is_refused() -> None:
         capture.chosen("model.backbone", (1,))
 
 
+def test_substituted_output_is_whole_where_the_next_layer_took_from_the_list() -> None:
+    """ppdet's encoder of Mask RT-DETR pops a level out of the list that the backbone gave."""
+    layer = Giving([paddle.ones([1, 2, 4, 4]), paddle.ones([1, 2, 2, 2])])
+    with capturing({"model.backbone": layer}) as capture:
+        layer(paddle.zeros([1])).pop(0)
+    output = capture.substituted("model.backbone", 1, paddle.zeros([3, 2, 2, 2]))
+    assert [tensor.shape for tensor in output] == [[3, 2, 4, 4], [3, 2, 2, 2]]
+
+
 def test_substituted_puts_a_batch_in_the_place_of_one_level() -> None:
     """The altered level has the batch's values; every other tensor is repeated, and the output keeps its form."""
     capture = captured_pyramid()
