@@ -23,6 +23,7 @@ from ppdet_cam import Explainer
 from ppdet_cam.commands import terminal
 from ppdet_cam.detectors.compat import PPDET
 from ppdet_cam.detectors.inner_layers import feature_layers
+from ppdet_cam.methods import cells_reached
 from ppdet_cam.outputs.manifest import SCHEMA_VERSION
 from ppdet_cam.outputs.pictures import Output
 from ppdet_cam.questions.question import DEFAULT_METHOD
@@ -606,7 +607,7 @@ def test_list_layers_tells_roi_features_from_image_features(command):
 def test_listed_layers_can_be_captured(name, step, detector_of, photo):
     """Whatever layer is listed, its maps are finite, and empty only with a stated cause."""
     detector = detector_of(name)
-    listed = [layer.path for layer in feature_layers(detector, photo)]
+    listed = [layer.path for layer in feature_layers(detector, photo, cells_of=cells_reached)]
     for path in [*listed[::step], listed[-1]]:
         explanation = next(Explainer(detector, layers=[path]).stream(photo).explanations)
         assert np.isfinite(explanation.heatmap).all(), path

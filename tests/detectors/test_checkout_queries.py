@@ -20,6 +20,7 @@ from support.gradient_checks import (
 from ppdet_cam import Explainer
 from ppdet_cam.detectors.building import build_detector
 from ppdet_cam.detectors.inner_layers import feature_layers
+from ppdet_cam.methods import cells_reached
 from ppdet_cam.structures import MapStatus, Quantity
 
 SIDE = 96
@@ -180,7 +181,7 @@ def test_maps_show_something(detector, photo, method):
 
 def test_encoders_layers_are_feature_maps(name, detector, photo):
     """The tokens of the encoder, in the transformer or in the neck, are on their grids."""
-    layers = {layer.path: layer.shapes for layer in feature_layers(detector, photo)}
+    layers = {layer.path: layer.shapes for layer in feature_layers(detector, photo, cells_of=cells_reached)}
     if name in ("group_dino", "qr"):
         path, grids = "model.transformer.encoder.layers.0", [(8, 12), (4, 6), (2, 3), (1, 2)]
     else:

@@ -28,6 +28,7 @@ from ppdet_cam.errors import ConfigError
 from ppdet_cam.explaining.gradients import roi_features
 from ppdet_cam.explaining.projection import box_on_original
 from ppdet_cam.explaining.replay import candidates_of_images, masked, replays
+from ppdet_cam.methods import cells_reached
 from ppdet_cam.questions.boxes import own_score
 from ppdet_cam.questions.targets import parse_target, targets
 from ppdet_cam.structures import Quantity
@@ -414,7 +415,7 @@ def test_replay_leaves_no_method_replaced(family, detector, photo, passes):
 
 def test_feature_layers_say_which_gradients_reach(family, detector, photo):
     """Backbone, neck and class branch are reached from the class scores; RPN and box branch are not."""
-    layers = {layer.path: layer for layer in feature_layers(detector, photo)}
+    layers = {layer.path: layer for layer in feature_layers(detector, photo, cells_of=cells_reached)}
     reached = [BACKBONE, SCORE_LAYERS[family.name]]
     if getattr(detector.model, "neck", None) is not None:
         reached.append("model.neck")
