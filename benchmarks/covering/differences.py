@@ -14,8 +14,9 @@ from ppdet_cam.questions.question import DEFAULT_LAYER
 from ppdet_cam.questions.targets import DEFAULT_TARGET, parse_target
 from ppdet_cam.structures import Detection, FeatureMap, Frame
 
-# How far the score's logit is moved. The smaller steps are for scores that a kink lies close to.
-LOGIT_STEPS = (0.02, 0.005, 0.001)
+# How far the score's logit is moved. The smaller steps, of which single precision leaves less, are for scores with a
+# kink close by.
+LOGIT_STEPS = (0.02, 0.01, 0.005, 0.002, 0.001)
 TOLERANCE = 0.02
 
 

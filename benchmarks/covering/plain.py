@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ppdet_cam.detectors.workspace import isolated_workspace  # isort: skip  (first: it loads what paddle needs, and ppdet)
+from ppdet_cam.detectors.workspace import WITH_DEFAULT_WEIGHTS, isolated_workspace  # isort: skip  (first: it loads what paddle needs, and ppdet)
 import paddle
 from paddle import nn
 from ppdet.core import workspace
@@ -40,9 +40,10 @@ class PlainDetector:
             settings = _without_data(read_settings(config))
             workspace.merge_config({**settings, "use_gpu": False})
             workspace.merge_config(dict(changes))
-            for section in workspace.global_config.values():
+            for name, section in workspace.global_config.items():
                 if isinstance(section, SchemaDict) and "pretrained" in section.schema:
-                    section["pretrained"] = ""  # it would be downloaded, and all weights are replaced
+                    # they would be downloaded, and all weights are replaced
+                    section["pretrained"] = "" if name in WITH_DEFAULT_WEIGHTS else None
             self.model: nn.Layer = workspace.create(settings["architecture"])
             self.model.eval()
             detector = getattr(self.model, "detector", None)

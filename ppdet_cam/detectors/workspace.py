@@ -65,6 +65,7 @@ TOOL_KEYS = frozenset(
 # Top-level sections that inference does not read: they may hold anything, even tags that ppdet 2.6.0 does not know.
 TRAINING_SECTIONS = ("LearningRate", "OptimizerBuilder")
 
+WITH_DEFAULT_WEIGHTS = ("SwinTransformer", "FocalNet")  # ppdet/modeling/backbones: `if pretrained is None: ... = URL`
 YOLOX_EPSILON = 1e-3  # ppdet/engine/trainer.py and tracker.py; weights were trained with it, and no config names it
 
 _UNKNOWN_KEY = re.compile(r"unexpected keyword argument '(?P<key>\w+)'")
@@ -198,11 +199,11 @@ def _inference_sections(settings: Mapping[str, object]) -> dict[str, object]:
 def _leave_out_pretrained() -> None:
     """Lets no backbone get weights of its own: ppdet would download them, and all are overwritten afterwards.
 
-    With none, Swin Transformer and FocalNet get the default ones of their kind; with an empty name, nothing.
+    With none, some get the default ones of their kind; with an empty name, nothing. Others take that name for a file's.
     """
-    for section in ppdet_workspace.global_config.values():
+    for name, section in ppdet_workspace.global_config.items():
         if isinstance(section, SchemaDict) and "pretrained" in section.schema:
-            section["pretrained"] = ""
+            section["pretrained"] = "" if name in WITH_DEFAULT_WEIGHTS else None
 
 
 def _construct(value: object, section: str) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from paddle import nn
@@ -46,6 +47,19 @@ def test_norms_are_those_of_ppdets_trainer():
             for model in (ours, trained)
         )
         assert found == wanted and set(found) == {epsilon}
+
+
+@pytest.mark.parametrize(
+    "named", [{}, {"pretrained": "https://example.org/backbone.pdparams"}], ids=["default", "named"]
+)
+@pytest.mark.parametrize("backbone", ["ConvNeXt", "SwinTransformer", "VisionTransformer"])
+def test_backbone_gets_no_weights_of_its_own(monkeypatch, backbone, named):
+    """ppdet would download them, and all are replaced: nothing is asked for, however the class takes the name."""
+    home = sys.modules[ppdet_workspace.get_registered_modules()[backbone].pymodule.__name__]
+    monkeypatch.setattr(home, "get_weights_path", lambda url: pytest.fail(f"downloads {url}"), raising=False)
+    monkeypatch.setattr("ppdet.utils.download.get_path", lambda url, *_, **__: pytest.fail(f"downloads {url}"))
+    small = {"depth": 1, "embed_dim": 24, "num_heads": 3, "out_indices": [0]} if backbone == "VisionTransformer" else {}
+    assert isinstance(build_model(backbone, {backbone: {**small, **named}}), nn.Layer)
 
 
 @pytest.mark.parametrize("name", ["faster", "ppyoloe", "blazeface"])
