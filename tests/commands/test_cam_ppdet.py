@@ -588,7 +588,7 @@ def test_list_layers_needs_no_weights_and_no_image(command, monkeypatch):
 def test_list_layers_uses_the_image_that_is_given(command):
     """For a reader that keeps the size, the shapes are those of this image."""
     layers = table(command("-c", BLAZEFACE, "--list_layers", "--infer_img", PHOTO).out)
-    assert layers["model.backbone"] == ["BlazeNet", "96x50x75 96x25x38", "8 16", "yes"]
+    assert layers["model.backbone"] == ["BlazeNet", "96x50x75 96x25x38", "8 16", "yes        9"]
 
 
 def test_list_layers_tells_roi_features_from_image_features(command):
@@ -596,7 +596,7 @@ def test_list_layers_tells_roi_features_from_image_features(command):
     family = FAMILIES["faster"]
     run = command("-c", ROOT / family.config, "--list_layers", "-o", *family.overrides)
     layers = table(run.out)
-    assert layers["model.bbox_head.roi_extractor"] == ["RoIAlign", "256x7x7", "per RoI", "yes"]
+    assert layers["model.bbox_head.roi_extractor"] == ["RoIAlign", "256x7x7", "per RoI", "yes        -"]
     assert layers["model.backbone"][2] == "4 8 16 32"
     assert layers["model.neck"][2] == "4 8 16 32 64"
     assert layers["model.rpn_head.rpn_feat"][-1] == "no"

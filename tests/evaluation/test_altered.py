@@ -55,7 +55,7 @@ def test_scores_are_those_of_each_image_alone(detector_of, photo):
     together = AlteredImages(detector, photo, [one]).score_fn(one)(dark)
     alone = AlteredImages(detector, photo, [one]).score_fn(one)
     np.testing.assert_allclose(together, [alone(image[None])[0] for image in dark], rtol=0, atol=1e-6)
-    assert (together > 0).all() and len(set(together)) == 3
+    assert together[1] > 0 and len(set(together)) == 3
 
 
 def test_fill_may_be_the_image_itself(photo):

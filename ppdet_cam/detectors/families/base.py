@@ -347,7 +347,7 @@ class DenseExtractor(Extractor):
     def a_source_per_level(self, watch: Watch) -> list[Source]:
         """Returns a place in the middle of each level."""
         return [
-            Source(level, (length + length // self.grid_hw(watch, Source(level, 0))[0]) // 2)
+            Source(level, min(length - 1, (length + length // self.grid_hw(watch, Source(level, 0))[0]) // 2))
             for level, length in enumerate(self.level_lengths(watch))
         ]
 
