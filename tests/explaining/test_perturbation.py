@@ -148,7 +148,7 @@ def test_ablated_roi_scores_are_those_of_a_run_without_the_channel(case_of, name
     for channel, found in zip(most_active(plain.activations, 4), feature.channel_scores):
         with channel_set_to_zero(head.roi_extractor, 0, channel), paddle.no_grad():
             (_, scores), _ = head(inputs, [roi], count, None)
-        assert found == pytest.approx(float(scores[0, kept.class_id]), abs=1e-5)
+        assert found == pytest.approx(float(scores[0, kept.class_id]), abs=5e-5)  # matrix products of other sizes
     assert np.ptp(feature.channel_scores) > 1e-6
 
 
