@@ -546,18 +546,20 @@ def test_project_files_are_found_from_any_folder(command):
 
 RECOMMENDED = "recommended: "
 REFINEMENT = "--refine_by auto: "
+STAGES = "--method stagecam at "
 
 
 def table(lines: list[str]) -> dict[str, list[str]]:
     """Returns path -> the columns type, shapes, stride, gradients."""
-    rows = [line for line in lines if not line.startswith((RECOMMENDED, REFINEMENT))]
-    starts = [rows[0].index(title) for title in ("layer", "type", "output", "stride", "gradients")]
+    rows = [line for line in lines if not line.startswith((RECOMMENDED, REFINEMENT, STAGES))]
+    starts = [rows[0].index(title) for title in ("layer", "type", "output", "stride", "gradients", "cells")]
     cells = [[line[a:b].strip() for a, b in itertools.zip_longest(starts, starts[1:])] for line in rows[1:]]
-    return {row[0]: row[1:] for row in cells}
+    return {row[0]: row[1:-1] for row in cells}
 
 
 def recommended(lines: list[str]) -> list[str]:
     """Returns the paths that are recommended; each line says why, and they stand last but for the refinement."""
+    lines = [line for line in lines if not line.startswith(STAGES)]
     advice = [line[len(RECOMMENDED) :] for line in lines if line.startswith(RECOMMENDED)]
     assert lines[-1].startswith(REFINEMENT)
     assert lines[len(lines) - len(advice) - 1 : -1] == [RECOMMENDED + line for line in advice]
@@ -588,7 +590,7 @@ def test_list_layers_needs_no_weights_and_no_image(command, monkeypatch):
 def test_list_layers_uses_the_image_that_is_given(command):
     """For a reader that keeps the size, the shapes are those of this image."""
     layers = table(command("-c", BLAZEFACE, "--list_layers", "--infer_img", PHOTO).out)
-    assert layers["model.backbone"] == ["BlazeNet", "96x50x75 96x25x38", "8 16", "yes        9"]
+    assert layers["model.backbone"] == ["BlazeNet", "96x50x75 96x25x38", "8 16", "yes"]
 
 
 def test_list_layers_tells_roi_features_from_image_features(command):
@@ -596,7 +598,7 @@ def test_list_layers_tells_roi_features_from_image_features(command):
     family = FAMILIES["faster"]
     run = command("-c", ROOT / family.config, "--list_layers", "-o", *family.overrides)
     layers = table(run.out)
-    assert layers["model.bbox_head.roi_extractor"] == ["RoIAlign", "256x7x7", "per RoI", "yes        -"]
+    assert layers["model.bbox_head.roi_extractor"] == ["RoIAlign", "256x7x7", "per RoI", "yes"]
     assert layers["model.backbone"][2] == "4 8 16 32"
     assert layers["model.neck"][2] == "4 8 16 32 64"
     assert layers["model.rpn_head.rpn_feat"][-1] == "no"
