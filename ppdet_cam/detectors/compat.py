@@ -147,6 +147,12 @@ def expand_to_scalars(x: paddle.Tensor, shape: object, name: str | None = None) 
     return paddle.expand(x, shape, name)
 
 
+def full_of_numbers(shape: paddle.Tensor | Sequence[int], *rest: object, **options: object) -> paddle.Tensor:
+    """Returns `paddle.full`, of a shape in a tensor as of numbers: with numpy 2.4 it takes such a shape for -1."""
+    sizes = shape.numpy().reshape(-1).tolist() if isinstance(shape, paddle.Tensor) else shape
+    return paddle.full(sizes, *rest, **options)
+
+
 def _repair_scalars() -> None:
     """Every R-CNN, TOOD, SOLOv2 and S2ANet: what paddle and numpy take for a number has changed twice.
 
@@ -163,7 +169,7 @@ def _repair_scalars() -> None:
     """
     for name in COUNTING:
         _module(name).paddle = PaddleSeenByModule(  # type: ignore[attr-defined]
-            concat=concat_of_scalars, slice=slice_to_scalar, expand=expand_to_scalars
+            concat=concat_of_scalars, slice=slice_to_scalar, expand=expand_to_scalars, full=full_of_numbers
         )
 
 
@@ -246,7 +252,7 @@ def _repair_solov2() -> None:
     Where: `SOLOv2Head.get_seg_single`, `sum_masks > strides`.
     Versions: paddle >= 3.0; ppdet 2.6.0 and 2.7.0.
     """
-    repaired = PaddleSeenByModule(cast=cast_to_vector, full=_as_float(paddle.full), zeros=_as_float(paddle.zeros))
+    repaired = PaddleSeenByModule(cast=cast_to_vector, full=_as_float(full_of_numbers), zeros=_as_float(paddle.zeros))
     _module("ppdet.modeling.heads.solov2_head").paddle = repaired  # type: ignore[attr-defined]
 
 
