@@ -153,6 +153,11 @@ def full_of_numbers(shape: paddle.Tensor | Sequence[int], *rest: object, **optio
     return paddle.full(sizes, *rest, **options)
 
 
+def zeros_of_numbers(shape: paddle.Tensor | Sequence[int], dtype: str) -> paddle.Tensor:
+    """Returns `paddle.zeros`, of a shape in a tensor as of numbers."""
+    return full_of_numbers(shape, 0, dtype=dtype)
+
+
 def _repair_scalars() -> None:
     """Every R-CNN, TOOD, SOLOv2 and S2ANet: what paddle and numpy take for a number has changed twice.
 
@@ -252,7 +257,9 @@ def _repair_solov2() -> None:
     Where: `SOLOv2Head.get_seg_single`, `sum_masks > strides`.
     Versions: paddle >= 3.0; ppdet 2.6.0 and 2.7.0.
     """
-    repaired = PaddleSeenByModule(cast=cast_to_vector, full=_as_float(full_of_numbers), zeros=_as_float(paddle.zeros))
+    repaired = PaddleSeenByModule(
+        cast=cast_to_vector, full=_as_float(full_of_numbers), zeros=_as_float(zeros_of_numbers)
+    )
     _module("ppdet.modeling.heads.solov2_head").paddle = repaired  # type: ignore[attr-defined]
 
 
