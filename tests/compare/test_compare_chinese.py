@@ -49,6 +49,6 @@ def test_comparison_with_lang_zh_is_in_chinese(page: sync_api.Page, tmp_path: Pa
         page.goto(f"{address}#pair={position}")
         expect(page.get_by_role("dialog")).to_be_visible()
         assert english_words(page, names) == set()
-    page.get_by_role("button", name="关闭").click()
+    page.goto(address)
     page.get_by_role("link", name="English").click()
     expect(page.get_by_role("heading", name="All boxes")).to_be_visible()
