@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ppdet_cam import __version__
+from ppdet_cam.commands.flags import add_lang
 from ppdet_cam.commands.progress import show_progress
 from ppdet_cam.commands.terminal import EXIT_DONE, Parser, exit_code_of, print_result
 from ppdet_cam.compare.comparison import Comparison, compare_runs
@@ -15,6 +16,7 @@ from ppdet_cam.compare.html import COMPARE_FILE, COMPARE_RECORD, check_may_write
 from ppdet_cam.compare.matching import ImagePair
 from ppdet_cam.compare.measures import Summary
 from ppdet_cam.errors import OutputError
+from ppdet_cam.languages import check_lang
 from ppdet_cam.metrics import Interval
 from ppdet_cam.tables import aligned
 
@@ -42,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="folder to write into (default: %(default)s)",
     )
+    add_lang(parser, COMPARE_FILE)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
 
@@ -51,18 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def compare() -> int:
         options = build_parser().parse_args(arguments)
-        print_result(_compare(options.run_a, options.run_b, options.out))
+        print_result(_compare(options.run_a, options.run_b, options.out, options.lang))
         return EXIT_DONE
 
     return exit_code_of(PROGRAM, compare)
 
 
-def _compare(run_a: Path, run_b: Path, out: Path) -> str:
+def _compare(run_a: Path, run_b: Path, out: Path, lang: str | None) -> str:
     """Compares, writes, and returns what is printed."""
+    check_lang(lang)
     try:
         check_may_write(out)
         comparison = compare_runs(run_a, run_b, progress=_show_progress)
-        page = write_comparison(comparison, out)
+        page = write_comparison(comparison, out, lang)
     except OutputError as error:
         # what writes names the flag of the command that it is mostly called by
         raise OutputError(str(error).replace("--cam_out", "--out")) from error

@@ -42,12 +42,12 @@ def add_strictness(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_lang(parser: argparse.ArgumentParser) -> None:
-    """Adds the flag that says which language the report opens in."""
+def add_lang(parser: argparse.ArgumentParser, page: str = "report.html") -> None:
+    """Adds the flag that says which language a page opens in."""
     parser.add_argument(
         "--lang",
         metavar="LANG",
-        help=f"language in which report.html opens, {' or '.join(LANGUAGES)} (default: the browser's); the page has a "
+        help=f"language in which {page} opens, {' or '.join(LANGUAGES)} (default: the browser's); the page has a "
         "link to the other one",
     )
 

@@ -15,6 +15,7 @@ from ppdet_cam.compare.measures import MeasuredPair
 from ppdet_cam.compare.pictures import Thumbnails, link_to, thumbnails_of
 from ppdet_cam.compare.record import SCHEMA_KEY, comparison_record, summary_record
 from ppdet_cam.errors import OutputError
+from ppdet_cam.languages import check_lang
 from ppdet_cam.outputs.files import check_output_folder, write_atomically
 from ppdet_cam.outputs.manifest import encode_document
 from ppdet_cam.places import read_regular
@@ -25,6 +26,7 @@ from ppdet_cam.report.page import (
     TEMPLATES,
     Count,
     PageFiles,
+    Said,
     check_page_is_ours,
     encode_payload,
     render_page,
@@ -40,28 +42,32 @@ _FILES = PageFiles(
     styles=("report.css", "compare.css"),
     scripts=(*SHARED_SCRIPTS, "pairs.js", "pair_tables.js", "pair_viewer.js", "compare.js"),
     folders=(Path(__file__).resolve().parent / "templates", TEMPLATES),
+    is_in_chinese=True,
 )
 _SHOWN_SETTINGS = 40
 
 Link = Callable[[str], str]
 
 
-def write_comparison(comparison: Comparison, folder: Path) -> Path:
+def write_comparison(comparison: Comparison, folder: Path, lang: str | None = None) -> Path:
     """Writes `compare.html` and `compare.json` into a folder, and returns the path of the page.
 
     Args:
         comparison: what is shown.
         folder: is made if need be; an earlier comparison in it is replaced.
+        lang: "en" or "zh", the language that the page opens in; None for that of the browser.
 
     Raises:
+        ConfigError: no such language.
         OutputError: they cannot be written, or files of these names are there that are no comparison.
 
     Example:
         >>> write_comparison(compare_runs(Path("before"), Path("after")), Path("cam_compare"))  # doctest: +SKIP
         PosixPath('cam_compare/compare.html')
     """
+    check_lang(lang)
     check_may_write(folder)
-    html = render_comparison(comparison, thumbnails_of(comparison), folder=folder)
+    html = render_comparison(comparison, thumbnails_of(comparison), folder=folder, lang=lang)
     write_atomically(folder / COMPARE_FILE, html.encode("utf-8", "replace"))
     write_atomically(folder / COMPARE_RECORD, encode_document(comparison_record(comparison)))
     return folder / COMPARE_FILE
@@ -84,13 +90,16 @@ def check_may_write(folder: Path) -> None:
         raise OutputError(f"{record} is not an earlier comparison and would be replaced. Move it away")
 
 
-def render_comparison(comparison: Comparison, thumbnails: Sequence[Thumbnails], *, folder: Path) -> str:
+def render_comparison(
+    comparison: Comparison, thumbnails: Sequence[Thumbnails], *, folder: Path, lang: str | None = None
+) -> str:
     """Returns the page as HTML.
 
     Args:
         comparison: what is shown.
         thumbnails: of each pair, of run A and of run B.
         folder: where the page will be, for its links.
+        lang: the language that it opens in, None for that of the browser.
     """
     links = (
         link_to(comparison.a.folder, page_folder=folder),
@@ -99,6 +108,7 @@ def render_comparison(comparison: Comparison, thumbnails: Sequence[Thumbnails], 
     names = run_names(comparison.a, comparison.b)
     values = {
         "names": names,
+        "heading": Said("What changed from {0} to {1}", names),
         "counts": _counts(comparison),
         "facts": _facts(comparison),
         "reports": _reports(comparison, links),
@@ -108,10 +118,11 @@ def render_comparison(comparison: Comparison, thumbnails: Sequence[Thumbnails], 
         "notes": _notes(comparison),
         "details": _details(comparison),
         "settings": comparison.settings[:_SHOWN_SETTINGS],
-        "more_settings": max(0, len(comparison.settings) - _SHOWN_SETTINGS),
+        "settings_caption": _settings_caption(len(comparison.settings) - _SHOWN_SETTINGS),
     }
     title = " → ".join(names)
-    return render_page(_FILES, values, title=title, payload=encode_payload(_payload(comparison, thumbnails, links)))
+    payload = encode_payload(_payload(comparison, thumbnails, links))
+    return render_page(_FILES, values, title=title, payload=payload, lang=lang)
 
 
 def run_names(a: Run, b: Run) -> tuple[str, str]:
@@ -145,10 +156,10 @@ def _counts(comparison: Comparison) -> list[Count]:
     ]
 
 
-def _facts(comparison: Comparison) -> list[tuple[str, str, str]]:
+def _facts(comparison: Comparison) -> list[tuple[str, str | Said, str | Said]]:
     """Returns rows of the table of the two runs: a name, A's value, B's value."""
     a, b = comparison.a, comparison.b
-    rows = [
+    rows: list[tuple[str, str | Said, str | Said]] = [
         ("Folder", str(a.folder), str(b.folder)),
         ("Weights", _weights(a), _weights(b)),
         ("Config", a.config, b.config),
@@ -164,7 +175,7 @@ def _facts(comparison: Comparison) -> list[tuple[str, str, str]]:
     return [*rows, *_truth_facts(comparison.images.compared)]
 
 
-def _truth_facts(compared: Sequence[ImagePair]) -> list[tuple[str, str, str]]:
+def _truth_facts(compared: Sequence[ImagePair]) -> list[tuple[str, str | Said, str | Said]]:
     """Returns what ground truth says of the compared images, if both runs had it."""
     truths_a = [pair.a.truth for pair in compared if pair.a.truth]
     truths_b = [pair.b.truth for pair in compared if pair.b.truth]
@@ -176,8 +187,9 @@ def _truth_facts(compared: Sequence[ImagePair]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _objects_found(truths: Sequence[ImageTruth]) -> str:
-    return f"{sum(truth.matched for truth in truths):,} of {sum(truth.boxes for truth in truths):,}"
+def _objects_found(truths: Sequence[ImageTruth]) -> Said:
+    found, there = sum(truth.matched for truth in truths), sum(truth.boxes for truth in truths)
+    return Said("{0} of {1}", (f"{found:,}", f"{there:,}"))
 
 
 def _false_positives(truths: Sequence[ImageTruth]) -> str:
@@ -197,11 +209,13 @@ def _box_count(run: Run) -> int:
     return sum(len(image.boxes) for image in run.images)
 
 
-def _reports(comparison: Comparison, links: tuple[Link, Link]) -> list[tuple[str, str]]:
+def _reports(comparison: Comparison, links: tuple[Link, Link]) -> list[tuple[Said, str]]:
     """Returns the runs' own reports that there are: what it is, its URL."""
     runs = (("A", comparison.a, links[0]), ("B", comparison.b, links[1]))
     return [
-        (f"Report of {name}", link(REPORT_FILE)) for name, run, link in runs if os.path.isfile(run.folder / REPORT_FILE)
+        (Said("Report of {0}", (name,)), link(REPORT_FILE))
+        for name, run, link in runs
+        if os.path.isfile(run.folder / REPORT_FILE)
     ]
 
 
@@ -211,28 +225,33 @@ def _differences_caption(comparison: Comparison) -> str:
     return "Settings that differ: not all that changed comes from the weights"
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def _settings_caption(left_out: int) -> Said:
+    if left_out <= 0:
+        return Said("Settings of the config that differ")
+    return Said("Settings of the config that differ, and {0} more in compare.json", (str(left_out),))
+
+
+def _notes(comparison: Comparison) -> list[Said]:
     """Returns sentences on what could not be compared, and what to do about it."""
     images, notes = comparison.images, []
     if comparison.without_maps:
-        runs = " and ".join(comparison.without_maps)
-        notes.append(
-            f"Map correlations are left out: they need the maps as numbers, which {runs} did not store. Run cam_ppdet "
+        text = (
+            "Map correlations are left out: they need the maps as numbers, which {0} did not store. Run cam_ppdet "
             "with --save raw beside the other kinds, such as --save overlay,heatmap,photo,raw, and compare again."
         )
+        notes.append(Said(text, (" and ".join(comparison.without_maps),)))
     if comparison.unread_maps:
         number = len(comparison.unread_maps)
-        notes.append(
-            f"The stored maps of {number:,} image{'' if number == 1 else 's'} could not be read: "
-            f"{comparison.unread_maps[0]}"
-        )
+        one = "The stored maps of {0} image could not be read: {1}"
+        text = one if number == 1 else "The stored maps of {0} images could not be read: {1}"
+        notes.append(Said(text, (f"{number:,}", comparison.unread_maps[0])))
     if images.unlike:
         names = ", ".join(pair.a.title for pair in images.unlike[:5])
-        notes.append(f"Images of one name but two sizes: {len(images.unlike):,}. They are not compared: {names}")
+        text = "Images of one name but two sizes: {0}. They are not compared: {1}"
+        notes.append(Said(text, (f"{len(images.unlike):,}", names)))
     if comparison.asked_once:
-        notes.append(
-            f"Boxes asked about, or objects missed, in one run only: {comparison.asked_once:,}. They are not compared."
-        )
+        text = "Boxes asked about, or objects missed, in one run only: {0}. They are not compared."
+        notes.append(Said(text, (f"{comparison.asked_once:,}",)))
     return notes
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -20,17 +19,13 @@ from ppdet_cam.report import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: pip install playwright")
 
-from support.browser_pages import column, expect, table  # noqa: E402  (needs playwright)
+from support.browser_pages import column, english_words, expect, table  # noqa: E402  (needs playwright)
 
 pytest_plugins = ["support.browser_fixtures"]
 pytestmark = pytest.mark.slow
 
 MATCHED = {"matched": True, "annotation_id": 3, "iou": 0.8}
 UNMATCHED = {"matched": False, "annotation_id": None, "iou": None}
-
-# what a run calls things, and what has no other name in Chinese
-NAMES = """dog cat model neck gradcam IoU NMS px configs ppyoloe crn coco yml pdparams YOLOv jpg val first second third
-    ppdet cam English photo photos heatmap panel clean crop summary Esc overlay report save box gt of weights"""
 
 
 @pytest.fixture(scope="module")
@@ -54,22 +49,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     failed = failed_record("val/third", "\u635f\u574f")
     write_run(folder, [*(add_pictures(folder, image) for image in images), failed])
     return folder
-
-
-def english_words(page: sync_api.Page) -> set[str]:
-    """Returns words of Latin letters that are seen or read aloud on the page, without those of the run."""
-    texts = page.evaluate(
-        """() => {
-            const shown = [...document.querySelectorAll("body *:not(script):not(style):not(noscript)")]
-                .filter((node) => !node.closest("details, noscript"));
-            const texts = shown.flatMap((node) => [...node.childNodes])
-                .filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.textContent);
-            const named = shown.flatMap((node) => ["aria-label", "title", "alt", "placeholder"]
-                .map((name) => node.getAttribute(name) || ""));
-            return [...texts, ...named].join("\\n");
-        }"""
-    )
-    return {word for word in re.findall(r"[A-Za-z]{2,}", texts) if word not in NAMES.split()}
 
 
 def test_report_with_lang_zh_is_in_chinese(page: sync_api.Page, folder: Path) -> None:

@@ -9,14 +9,18 @@ import pytest
 from support.report_pages import Page
 from support.report_runs import blank_record, box_record, failed_record, image_record, missed_record, write_run
 
+from ppdet_cam import compare
 from ppdet_cam.commands.cam_report import main
+from ppdet_cam.compare.differences import Touches
+from ppdet_cam.compare.matching import Kind
 from ppdet_cam.report import html, write_report
 from ppdet_cam.report.page import SHARED_SCRIPTS, TEMPLATES, chinese_words
 from ppdet_cam.report.reading import Role
 from ppdet_cam.structures import MapStatus, Verdict
 
 CHINESE = chinese_words()
-SCRIPTS = {name: (TEMPLATES / name).read_text(encoding="utf-8") for name in html._FILES.scripts}
+FOLDERS = (TEMPLATES, Path(compare.__file__).parent / "templates")
+SCRIPTS = {path.name: path.read_text(encoding="utf-8") for folder in FOLDERS for path in sorted(folder.glob("*.js"))}
 PLACES = re.compile(r"\{\d\}")
 
 UNMATCHED = {"matched": False, "annotation_id": None, "iou": None}
@@ -50,7 +54,7 @@ def test_scripts_say_nothing_else() -> None:
     for name, script in SCRIPTS.items():
         bare = re.findall(rf'(?:{place})(?:"([^"]+)"|`([^`]+)`)', script)
         texts = [re.sub(r"\$\{[^}]*\}|Esc", "", text or template) for text, template in bare]
-        assert [text for text in texts if re.search("[A-Za-z]{2}", text)] == [], name
+        assert [text for text in texts if re.search("[A-Za-z]{2}", text) and text != "IoU"] == [], name
 
 
 def test_what_the_page_itself_says_is_in_the_table(tmp_path: Path) -> None:
@@ -76,7 +80,7 @@ def test_what_the_page_itself_says_is_in_the_table(tmp_path: Path) -> None:
 
 def test_what_a_manifest_says_is_in_the_table() -> None:
     """Verdicts, roles, and why there is no map."""
-    told = [*Verdict, *Role, *(status for status in MapStatus if status is not MapStatus.OK)]
+    told = [*Verdict, *Role, *Kind, *Touches, *(status for status in MapStatus if status is not MapStatus.OK)]
     assert {member.value for member in told} - set(CHINESE) == set()
     for status in MapStatus:
         assert re.search(rf'\b{status.name.lower()}: say\("', SCRIPTS["elements.js"]), status
@@ -84,10 +88,11 @@ def test_what_a_manifest_says_is_in_the_table() -> None:
 
 def test_table_has_no_text_that_nobody_says() -> None:
     """Each is in a script, in the template, in the Python that counts, or in the manifest's words."""
-    folder = Path(html.__file__).parent
-    sources = [*SCRIPTS.values(), *(path.read_text(encoding="utf-8") for path in TEMPLATES.glob("*.html"))]
-    text = "\n".join([*sources, (folder / "html.py").read_text(encoding="utf-8")])
-    told = {member.value for kind in (Verdict, Role, MapStatus) for member in kind}
+    pages = [path for folder in FOLDERS for path in folder.glob("*.html")]
+    pages += [Path(html.__file__), Path(compare.html.__file__)]
+    text = "\n".join([*SCRIPTS.values(), *(path.read_text(encoding="utf-8") for path in pages)])
+    text = re.sub(r'"\n\s+"', "", text)  # a text that Python puts together of two
+    told = {member.value for kind in (Verdict, Role, MapStatus, Kind, Touches) for member in kind}
     assert [key for key in CHINESE if f'"{key}"' not in text and f">{key}<" not in text and key not in told] == []
 
 

@@ -66,3 +66,28 @@ def luminance(colour: str) -> float:
 def contrast(one: str, other: str) -> float:
     darker, lighter = sorted([luminance(one), luminance(other)])
     return (lighter + 0.05) / (darker + 0.05)
+
+
+# what a run calls things, and what has no other name in Chinese
+NAMES = """dog cat model neck gradcam IoU NMS px configs ppyoloe crn coco yml pdparams YOLOv jpg val first second third
+    ppdet cam English photo photos heatmap panel clean crop summary Esc overlay report save box gt of weights"""
+
+
+def english_words(page: sync_api.Page, names: str = "") -> set[str]:
+    """Returns words of Latin letters that are seen or read aloud on the page, without names of the run."""
+    texts = page.evaluate(
+        """() => {
+            const shown = [...document.querySelectorAll("body *:not(script):not(style):not(noscript)")]
+                .filter((node) => !node.closest("details, noscript"));
+            const texts = shown.flatMap((node) => [...node.childNodes])
+                .filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.textContent);
+            const named = shown.flatMap((node) => ["aria-label", "title", "alt", "placeholder"]
+                .map((name) => node.getAttribute(name) || ""));
+            return [...texts, ...named].join("\\n");
+        }"""
+    )
+    return {
+        word
+        for word in re.findall(r"[A-Za-z]{2,}", texts)
+        if word not in {*NAMES.split(), *re.findall("[A-Za-z]+", names)}
+    }

@@ -35,21 +35,23 @@ function wholeSection() {
         {},
         element("b", {}, changeText(interval.mean, form)),
         " ",
-        element("span", { class: "quiet" }, interval.images > 1 ? `(${endsText(interval, form)})` : "one image"),
+        element("span", { class: "quiet" }, interval.images > 1 ? `(${endsText(interval, form)})` : say("one image")),
         isChange ? element("span", { class: "below" }, ...fromTo(mean.a, mean.b, form.plain)) : null,
       ),
     );
   };
   const tiles = [
-    tile("Score", total.score, FORMS.score),
-    tile("Heat in box", total.energy_in_box, FORMS.energy),
-    tile("Map correlation", total.map_correlation, FORMS.correlation, false),
-    tile("Rank correlation in the box", total.rank_correlation, FORMS.correlation, false),
+    tile(say("Score"), total.score, FORMS.score),
+    tile(say("Heat in box"), total.energy_in_box, FORMS.energy),
+    tile(say("Map correlation"), total.map_correlation, FORMS.correlation, false),
+    tile(say("Rank correlation in the box"), total.rank_correlation, FORMS.correlation, false),
   ].filter(Boolean);
   if (!tiles.length) return null;
   return sectionOf(
-    `On the whole: ${plural(total.kept, "{0} box", "{0} boxes")} kept`,
-    "Means over the boxes that both runs have, of the same class and in the same place, and their 95 % intervals over images.",
+    say("On the whole: {0} kept", plural(total.kept, "{0} box", "{0} boxes")),
+    say(
+      "Means over the boxes that both runs have, of the same class and in the same place, and their 95 % intervals over images.",
+    ),
     element("dl", { class: "tiles" }, ...tiles),
   );
 }
@@ -58,23 +60,23 @@ function failuresSection() {
   if (!failed.length) return null;
   const reason = (side) => ({
     key: side,
-    label: `In ${LETTERS[side]}`,
+    label: say("In {0}", LETTERS[side]),
     kind: "words",
-    value: (image) => image[side] || "ok",
-    cell: (image) => image[side] || element("span", { class: "quiet" }, "ok"),
+    value: (image) => image[side] || say("ok"),
+    cell: (image) => image[side] || element("span", { class: "quiet" }, say("ok")),
   });
   const table = new SortedTable({
-    caption: "Images that failed",
+    caption: say("Images that failed"),
     pageRows: 10,
     columns: [
-      { key: "image", label: "Image", heads: true, value: (image) => image.title, cell: (image) => image.title },
+      { key: "image", label: say("Image"), heads: true, value: (image) => image.title, cell: (image) => image.title },
       reason("a"),
       reason("b"),
     ],
   });
   table.show(failed);
-  const title = `${plural(failed.length, "{0} image", "{0} images")} failed in one run or both`;
-  const section = sectionOf(title, "Their boxes are in no count.", table.node);
+  const title = plural(failed.length, "{0} image failed in one run or both", "{0} images failed in one run or both");
+  const section = sectionOf(title, say("Their boxes are in no count."), table.node);
   section.classList.add("failures");
   return section;
 }
@@ -83,21 +85,21 @@ function unmatchedSection() {
   const unmatched = [...onlyA.map((title) => ({ title, run: "A" })), ...onlyB.map((title) => ({ title, run: "B" }))];
   if (!unmatched.length) return null;
   const table = new SortedTable({
-    caption: "Images of one run only",
+    caption: say("Images of one run only"),
     pageRows: 10,
     columns: [
-      { key: "image", label: "Image", heads: true, value: (image) => image.title, cell: (image) => image.title },
-      { key: "run", label: "Run", kind: "short", value: (image) => image.run, cell: (image) => image.run },
+      { key: "image", label: say("Image"), heads: true, value: (image) => image.title, cell: (image) => image.title },
+      { key: "run", label: say("Run"), kind: "short", value: (image) => image.run, cell: (image) => image.run },
     ],
   });
   table.show(unmatched);
-  return sectionOf("Images of one run only", "Their boxes are in no count.", table.node);
+  return sectionOf(say("Images of one run only"), say("Their boxes are in no count."), table.node);
 }
 
 function lostAndNewSection() {
-  const title = "Lost and new boxes";
+  const title = say("Lost and new boxes");
   const rows = pairs.filter(absentSide);
-  if (!rows.length) return sectionOf(title, "None: each box of one run has its partner in the other one.");
+  if (!rows.length) return sectionOf(title, say("None: each box of one run has its partner in the other one."));
   const table = new SortedTable({
     caption: title,
     hashOf: pairHash,
@@ -114,11 +116,13 @@ function lostAndNewSection() {
   });
   table.show(rows);
   const second = rows.filter((pair) => pair.beside !== null).length;
-  const seconds = second ? ` ${count(second)} lie where the other run has one box, and this one several.` : "";
+  const seconds = second ? say(" {0} lie where the other run has one box, and this one several.", count(second)) : "";
   return sectionOf(
     title,
-    `The other run has no box left there, of whichever class, with an IoU of at least ${matchIou}. A lost box's score may
-      have fallen just below the threshold: run B with a lower --draw_threshold to see.${seconds}`,
+    say(
+      "The other run has no box left there, of whichever class, with an IoU of at least {0}. A lost box's score may have fallen just below the threshold: run B with a lower --draw_threshold to see.",
+      matchIou,
+    ) + seconds,
     table.node,
   );
 }
@@ -127,7 +131,7 @@ function otherClassSection() {
   const rows = pairs.filter((pair) => pair.kind === "other class");
   if (!rows.length) return null;
   const table = new SortedTable({
-    caption: "Boxes of another class",
+    caption: say("Boxes of another class"),
     hashOf: pairHash,
     pageRows: 10,
     columns: [
@@ -143,8 +147,8 @@ function otherClassSection() {
   });
   table.show(rows);
   return sectionOf(
-    "Boxes of another class",
-    `In the same place, with an IoU of at least ${matchIou}, B sees another class than A.`,
+    say("Boxes of another class"),
+    say("In the same place, with an IoU of at least {0}, B sees another class than A.", matchIou),
     table.node,
   );
 }
@@ -152,15 +156,15 @@ function otherClassSection() {
 function classesSection() {
   if (!classes.length) return null;
   const table = new SortedTable({
-    caption: "Classes",
+    caption: say("Classes"),
     pageRows: 15,
     columns: CLASS_COLUMNS,
     hashOf: (row) => `#${new URLSearchParams({ class: row.class_name })}`,
   });
   table.show(classes);
   return sectionOf(
-    "Classes",
-    "Means are over kept boxes; a change is in bold when its interval leaves out zero.",
+    say("Classes"),
+    say("Means are over kept boxes; a change is in bold when its interval leaves out zero."),
     table.node,
   );
 }
@@ -187,7 +191,7 @@ function haystackOf(pair) {
 
 function filteredTable() {
   const table = new SortedTable({
-    caption: "All boxes",
+    caption: say("All boxes"),
     hashOf: pairHash,
     sort: { key: "change", descending: true },
     columns: [
@@ -203,19 +207,20 @@ function filteredTable() {
       ...IMAGE,
     ],
   });
+  const kinds = countsOf(pairs.map((pair) => pair.kind)).map(([kind, number]) => [kind, number, say(kind)]);
   return new FilteredTable({
     rows: pairs,
     table,
     lets: FILTERS,
     nouns: ["{0} box", "{0} boxes"],
-    label: "Filter the boxes",
+    label: say("Filter the boxes"),
     fields: [
-      findField("image, class or words"),
-      choiceField("class", "Class", "all", countsOf(pairs.flatMap((pair) => pair.classes))),
-      choiceField("kind", "What became of it", "all", countsOf(pairs.map((pair) => pair.kind))),
-      hasRoles ? choiceField("result", "Ground truth", "any", countsOf(pairs.map(resultText))) : null,
-      numberField("from", "Change from", { placeholder: "0", min: 0, max: 1, step: 0.05 }),
-      hasMaps ? numberField("map", "Map corr. to", { placeholder: "1", min: -1, max: 1, step: 0.05 }) : null,
+      findField(say("image, class or words")),
+      choiceField("class", say("Class"), say("all"), countsOf(pairs.flatMap((pair) => pair.classes))),
+      choiceField("kind", say("What became of it"), say("all"), kinds),
+      hasRoles ? choiceField("result", say("Ground truth"), say("any"), countsOf(pairs.map(resultText))) : null,
+      numberField("from", say("Change from"), { placeholder: "0", min: 0, max: 1, step: 0.05 }),
+      hasMaps ? numberField("map", say("Map corr. to"), { placeholder: "1", min: -1, max: 1, step: 0.05 }) : null,
     ],
   });
 }
@@ -223,7 +228,7 @@ function filteredTable() {
 // --- the beginning ---
 
 const filtered = filteredTable();
-const all = sectionOf("All boxes", "Those first that changed most.", filtered.form, filtered.table.node);
+const all = sectionOf(say("All boxes"), say("Those first that changed most."), filtered.form, filtered.table.node);
 all.id = "all-boxes";
 fill(nodeOf("sections"), {}, [
   failuresSection(),
@@ -243,7 +248,7 @@ function goTo(section) {
 
 for (const section of nodeOf("sections").children) {
   const title = section.querySelector("h2").textContent;
-  if (!["Lost and new boxes", "Classes", "All boxes"].includes(title)) continue;
+  if (![say("Lost and new boxes"), say("Classes"), say("All boxes")].includes(title)) continue;
   const link = element(
     "a",
     {

@@ -26,10 +26,10 @@ const correlationColumn = (key, label, hint) => ({
 });
 
 const COLUMNS = {
-  pictures: { key: "pictures", label: "A and B", kind: "both-cell", cell: picturesOf },
+  pictures: { key: "pictures", label: say("A and B"), kind: "both-cell", cell: picturesOf },
   class: {
     key: "class",
-    label: "Class",
+    label: say("Class"),
     kind: "class",
     heads: true,
     value: classText,
@@ -45,29 +45,29 @@ const COLUMNS = {
       ),
     ],
   },
-  kind: { key: "kind", label: "What became of it", kind: "short spare", value: (pair) => pair.kind, cell: kindOf },
+  kind: { key: "kind", label: say("What became of it"), kind: "short spare", value: (pair) => pair.kind, cell: kindOf },
   result: {
     key: "result",
-    label: "Ground truth",
+    label: say("Ground truth"),
     kind: "short spare",
     value: resultText,
     cell: resultText,
   },
   score: {
     key: "score",
-    label: "Score",
+    label: say("Score"),
     kind: "number",
     descendingFirst: true,
-    hint: "B's score less A's; below, both",
+    hint: say("B's score less A's; below, both"),
     value: (pair) => pair.scoreChange,
     cell: (pair) => changeCell(scoreOf(pair.a), scoreOf(pair.b), pair.scoreChange, FORMS.score),
   },
   energy: {
     key: "energy",
-    label: "Heat in box",
+    label: say("Heat in box"),
     kind: "number",
     descendingFirst: true,
-    hint: "the part of the map's sum that lies in the box: B's less A's in percentage points; below, both",
+    hint: say("the part of the map's sum that lies in the box: B's less A's in percentage points; below, both"),
     value: (pair) => pair.energyChange,
     cell: (pair) => changeCell(energyOf(pair.a), energyOf(pair.b), pair.energyChange, FORMS.energy),
   },
@@ -75,32 +75,32 @@ const COLUMNS = {
     key: "iou",
     label: "IoU",
     kind: "number spare",
-    hint: "of the two boxes",
+    hint: say("of the two boxes"),
     value: (pair) => pair.iou,
     cell: (pair) => (pair.iou === null ? "–" : pair.iou.toFixed(2)),
   },
   map: correlationColumn(
     "mapCorrelation",
-    "Map corr.",
-    "Pearson's correlation of the two maps over the image: is the heat in the same places?",
+    say("Map corr."),
+    say("Pearson's correlation of the two maps over the image: is the heat in the same places?"),
   ),
   rank: correlationColumn(
     "rankCorrelation",
-    "Rank corr.",
-    "Spearman's rank correlation of the two maps over the boxes: are the object's parts in the same order?",
+    say("Rank corr."),
+    say("Spearman's rank correlation of the two maps over the boxes: are the object's parts in the same order?"),
   ),
   change: {
     key: "change",
-    label: "Change",
+    label: say("Change"),
     kind: "number spare",
     descendingFirst: true,
-    hint: "the largest of: the score's change, the change of the heat in the box, 1 less the map correlation",
+    hint: say("the largest of: the score's change, the change of the heat in the box, 1 less the map correlation"),
     value: (pair) => pair.change,
     cell: (pair) => meterOf(pair.change),
   },
   image: {
     key: "image",
-    label: "Image",
+    label: say("Image"),
     kind: "image spare",
     value: (pair) => pair.image.title,
     cell: (pair) => element("span", { class: "quiet", title: pair.image.path }, pair.image.title),
@@ -109,14 +109,14 @@ const COLUMNS = {
 
 COLUMNS.onlyScore = {
   ...COLUMNS.score,
-  hint: "of the detection; beside it, where the other run missed an object there, that of its best candidate",
+  hint: say("of the detection; beside it, where the other run missed an object there, that of its best candidate"),
   value: (pair) => scoreOf(pair[absentSide(pair) === "b" ? "a" : "b"]),
   cell: (pair) => element("span", {}, ...fromTo(scoreOf(pair.a), scoreOf(pair.b), score)),
 };
 
 COLUMNS.onlyEnergy = {
   ...COLUMNS.energy,
-  hint: "the part of the map's sum that lies in the box, in A and in B",
+  hint: say("the part of the map's sum that lies in the box, in A and in B"),
   value: (pair) => energyOf(pair[absentSide(pair) === "b" ? "a" : "b"]),
   cell: (pair) => element("span", {}, ...fromTo(energyOf(pair.a), energyOf(pair.b), percent)),
 };
@@ -155,33 +155,40 @@ const meanColumn = (key, label, hint) => ({
   cell: (row) => intervalCell(row[key], FORMS.correlation, false),
 });
 
+const MEAN_HINT = say("mean over the kept boxes; below, its 95 % interval over images");
+
 const CLASS_COLUMNS = [
   {
     key: "class_name",
-    label: "Class",
+    label: say("Class"),
     kind: "class",
     heads: true,
     value: (row) => row.class_name,
     cell: (row) => row.class_name,
   },
-  countColumn("boxes_a", "Boxes in A", null, "number spare"),
-  countColumn("boxes_b", "Boxes in B", null, "number spare"),
-  countColumn("kept", "Kept", "of the same class and in the same place in both", "number spare"),
-  countColumn("lost", "Lost", "in A only"),
-  countColumn("new", "New", "in B only"),
-  countColumn("to_other", "To other", "of this class in A, of another in B", "number spare"),
-  countColumn("from_other", "From other", "of another class in A, of this one in B", "number spare"),
-  changeColumn("score", "Score", FORMS.score, "mean change over the kept boxes; below, its 95 % interval over images"),
+  countColumn("boxes_a", say("Boxes in A"), null, "number spare"),
+  countColumn("boxes_b", say("Boxes in B"), null, "number spare"),
+  countColumn("kept", say("Kept"), say("of the same class and in the same place in both"), "number spare"),
+  countColumn("lost", say("Lost"), say("in A only")),
+  countColumn("new", say("New"), say("in B only")),
+  countColumn("to_other", say("To other"), say("of this class in A, of another in B"), "number spare"),
+  countColumn("from_other", say("From other"), say("of another class in A, of this one in B"), "number spare"),
+  changeColumn(
+    "score",
+    say("Score"),
+    FORMS.score,
+    say("mean change over the kept boxes; below, its 95 % interval over images"),
+  ),
   changeColumn(
     "energy_in_box",
-    "Heat in box",
+    say("Heat in box"),
     FORMS.energy,
-    "mean change over the kept boxes in percentage points; below, its 95 % interval over images",
+    say("mean change over the kept boxes in percentage points; below, its 95 % interval over images"),
   ),
   ...(hasMaps
     ? [
-        meanColumn("map_correlation", "Map corr.", "mean over the kept boxes; below, its 95 % interval over images"),
-        meanColumn("rank_correlation", "Rank corr.", "mean over the kept boxes; below, its 95 % interval over images"),
+        meanColumn("map_correlation", say("Map corr."), MEAN_HINT),
+        meanColumn("rank_correlation", say("Rank corr."), MEAN_HINT),
       ]
     : []),
 ];

@@ -1,12 +1,12 @@
 // --- the viewer's content: both runs' pictures of one place ---
 
-const KEEP_TOGETHER = "The comparison links the pictures of the two runs: keep it and them where they are.";
+const KEEP_TOGETHER = say("The comparison links the pictures of the two runs: keep it and them where they are.");
 
 const viewer = new Viewer({
-  previous: "Previous box",
-  next: "Next box",
-  titleOf: (pair) => `${classText(pair)}, ${pair.kind}`,
-  placeOf: (pair) => (hasSeveralImages ? `${namesText(pair)} in ${pair.image.title}` : namesText(pair)),
+  previous: say("Previous box"),
+  next: say("Next box"),
+  titleOf: (pair) => `${classText(pair)}, ${say(pair.kind)}`,
+  placeOf: (pair) => (hasSeveralImages ? say("{0} in {1}", namesText(pair), pair.image.title) : namesText(pair)),
   siblingsOf: () => pairs,
   hashOf: pairHash,
   hashBehind: () => filtered.address(),
@@ -25,7 +25,7 @@ function pairFigure(pair) {
   if (!stages.length) return figure;
   const controls = element("div", { class: "controls" });
   if (stages.some((stage) => stage.querySelector(".heat"))) controls.append(viewer.opacitySlider(stages));
-  controls.append(viewer.outlineSwitch(stages, "Outlines"));
+  controls.append(viewer.outlineSwitch(stages, say("Outlines")));
   figure.append(controls);
   return figure;
 }
@@ -42,7 +42,7 @@ function halfOf(pair, side, stages) {
   if (photo && pair.image.hw && (!box || box.files.heatmap || isBlank(box) || !whole)) {
     const sources = [{ url: photo, kind: "photo" }];
     if (box && box.files.heatmap && !isBlank(box)) sources.push({ url: box.files.heatmap, kind: "heat" });
-    const alt = `${LETTERS[side]}: photo${sources.length > 1 ? " with the map" : ""}`;
+    const alt = sources.length > 1 ? say("{0}: photo with the map", LETTERS[side]) : say("{0}: photo", LETTERS[side]);
     const stage = stageOf(pair.image, sources, outlinesOf(pair, side), { alt, onMissing: missing });
     stages.push(stage);
     show(element("div", { class: "stage-frame" }, stage));
@@ -50,7 +50,7 @@ function halfOf(pair, side, stages) {
     const url = box.files[whole];
     show(element("img", { src: url, class: "whole", alt: `${LETTERS[side]}: ${whole}`, onerror: () => missing(url) }));
   } else {
-    show(element("p", { class: "note" }, "There is no picture: run cam_ppdet with --save overlay, heatmap or photo."));
+    show(element("p", { class: "note" }, say("There is no picture: run cam_ppdet with --save overlay, heatmap or photo.")));
   }
   return figure;
 }
@@ -64,7 +64,8 @@ function captionOf(pair, side) {
   const box = pair[side];
   const words = box ? [classOf(box), scoreOf(box) === null ? null : score(scoreOf(box))].filter(Boolean).join(" ") : "";
   const absent = absentSide(pair) === side;
-  const note = absent ? `${absenceText(pair, side)}${box ? "; the best candidate:" : ""}` : "";
+  const why = absent ? absenceText(pair, side) : "";
+  const note = absent && box ? say("{0}; the best candidate:", why) : why;
   return element(
     "figcaption",
     {},
@@ -72,7 +73,7 @@ function captionOf(pair, side) {
     " ",
     absent ? element("span", { class: "quiet" }, `${note} `) : null,
     words,
-    box && isBlank(box) ? element("span", { class: "quiet" }, ` no map: ${box.reason}`) : null,
+    box && isBlank(box) ? element("span", { class: "quiet" }, " ", say("no map: {0}", say(box.reason))) : null,
   );
 }
 
@@ -108,25 +109,25 @@ function factsTable(pair) {
   const cells = (value) => [a, b].map((box) => (box ? value(box) : "–"));
   const change = (number, form) => (number === null ? "" : changeText(number, form));
   const rows = [
-    ["Score", ...cells((box) => score(scoreOf(box))), change(pair.scoreChange, FORMS.score)],
-    ["Heat in box", ...cells((box) => meterOf(energyOf(box))), change(pair.energyChange, FORMS.energy)],
-    ["Class", ...cells(classOf)],
-    ["Map", ...cells(statusOf)],
-    hasRoles ? ["Ground truth", ...cells((box) => box.role)] : null,
+    [say("Score"), ...cells((box) => score(scoreOf(box))), change(pair.scoreChange, FORMS.score)],
+    [say("Heat in box"), ...cells((box) => meterOf(energyOf(box))), change(pair.energyChange, FORMS.energy)],
+    [say("Class"), ...cells(classOf)],
+    [say("Map"), ...cells(statusOf)],
+    hasRoles ? [say("Ground truth"), ...cells((box) => say(box.role))] : null,
     boxesOf(pair).some((box) => box.answer)
-      ? ["Verdict", ...cells((box) => (box.answer ? verdictOf(box) : "–"))]
+      ? [say("Verdict"), ...cells((box) => (box.answer ? verdictOf(box) : "–"))]
       : null,
-    ["Size", ...cells(sizeText)],
-    ["Method", ...cells((box) => (box.target === "class" ? box.method : `${box.method} of ${box.target}`))],
+    [say("Size"), ...cells(sizeText)],
+    [say("Method"), ...cells((box) => (box.target === "class" ? box.method : say("{0} of target {1}", box.method, box.target)))],
   ].filter(Boolean);
   const heads = [
     ...SIDES.map((side) => LETTERS[side]),
-    pair.scoreChange === null && pair.energyChange === null ? "" : "Change",
+    pair.scoreChange === null && pair.energyChange === null ? "" : say("Change"),
   ];
   return element(
     "table",
     { class: "pair-facts" },
-    element("caption", { class: "hidden" }, "Both runs"),
+    element("caption", { class: "hidden" }, say("Both runs")),
     element(
       "thead",
       {},
@@ -144,14 +145,14 @@ function factsTable(pair) {
 
 function measuresList(pair) {
   const facts = [
-    ["IoU of the boxes", pair.iou === null ? null : pair.iou.toFixed(2)],
-    ["Map correlation", pair.mapCorrelation === null ? null : correlation(pair.mapCorrelation)],
-    ["Rank correlation", pair.rankCorrelation === null ? null : correlation(pair.rankCorrelation)],
+    [say("IoU of the boxes"), pair.iou === null ? null : pair.iou.toFixed(2)],
+    [say("Map correlation"), pair.mapCorrelation === null ? null : correlation(pair.mapCorrelation)],
+    [say("Rank correlation"), pair.rankCorrelation === null ? null : correlation(pair.rankCorrelation)],
     ...SIDES.map((side) => [
-      `Box of ${LETTERS[side]}`,
+      say("Box of {0}", LETTERS[side]),
       pair[side] && hasCandidate(pair[side]) ? cornersText(pair[side].box, pair[side].polygon) : null,
     ]),
-    ["Image", element("span", { title: pair.image.path }, pair.image.title)],
+    [say("Image"), element("span", { title: pair.image.path }, pair.image.title)],
   ].filter(([, value]) => value !== null);
   return element("dl", {}, ...facts.flatMap(([label, value]) => [element("dt", {}, label), element("dd", {}, value)]));
 }
@@ -159,9 +160,9 @@ function measuresList(pair) {
 function legendOf(pair) {
   const hasAsked = boxesOf(pair).some((box) => box.answer);
   const entries = [
-    ["detection", "the run's own box"],
-    ["other", "the other run's box"],
-    hasAsked ? ["proposal", "the box asked about"] : null,
+    ["detection", say("the run's own box")],
+    ["other", say("the other run's box")],
+    hasAsked ? ["proposal", say("the box asked about")] : null,
   ].filter(Boolean);
   return element("ul", { class: "legend" }, ...entries.map(([kind, words]) => legendEntry(kind, words)));
 }
@@ -172,7 +173,7 @@ function filesOf(pair, side) {
   return element(
     "p",
     { class: "files" },
-    `Files of ${LETTERS[side]}: `,
+    say("Files of {0}: ", LETTERS[side]),
     ...files.flatMap(([kind, url], position) => [
       position ? ", " : "",
       element("a", { href: url, target: "_blank", rel: "noopener" }, kind),

@@ -30,8 +30,8 @@ const absentSide = (pair) => ({ lost: "b", new: "a" })[pair.kind] || null;
 
 // Why a run has no partner for a box.
 function absenceText(pair, side) {
-  if (pair.beside === null) return "no detection";
-  return `box ${pair.beside} of ${LETTERS[side]} is another one's partner`;
+  if (pair.beside === null) return say("no detection");
+  return say("box {0} of {1} is another one's partner", pair.beside, LETTERS[side]);
 }
 
 const classText = (pair) => (pair.kind === "asked" ? classOf(pair.a) : pair.classes.join(" → "));
@@ -44,7 +44,7 @@ function namesText(pair) {
 // What ground truth says of both: of one text when it says the same.
 function resultText(pair) {
   const roles = boxesOf(pair).map((box) => box.role);
-  return [...new Set(roles)].join(" → ");
+  return [...new Set(roles)].map((role) => say(role)).join(" → ");
 }
 
 // --- changes as one reads them ---
@@ -62,7 +62,7 @@ const correlation = (number) => (number === null ? "–" : signed(number, 2).rep
 // How a value is written, how a change of it is, and the change's unit.
 const FORMS = {
   score: { plain: score, number: (change) => signed(change, 3), unit: "" },
-  energy: { plain: percent, number: (change) => signed(change * 100, 0), unit: " pts" },
+  energy: { plain: percent, number: (change) => signed(change * 100, 0), unit: say(" pts") },
   correlation: { plain: correlation, number: correlation, unit: "" },
 };
 
@@ -89,7 +89,8 @@ function changeCell(one, other, change, form) {
 function intervalCell(interval, form, isChange = true) {
   if (!interval) return element("span", { class: "quiet" }, "–");
   const isSure = isChange && interval.images > 1 && (interval.low > 0 || interval.high < 0);
-  const hint = `mean over ${plural(interval.boxes, "{0} box", "{0} boxes")} in ${plural(interval.images, "{0} image", "{0} images")}`;
+  const counted = [plural(interval.boxes, "{0} box", "{0} boxes"), plural(interval.images, "{0} image", "{0} images")];
+  const hint = say("mean over {0} in {1}", ...counted);
   return element(
     "span",
     { class: "measure", title: hint },
@@ -99,7 +100,7 @@ function intervalCell(interval, form, isChange = true) {
 }
 
 function endsText({ images: imageCount, low, high }, { number, unit }) {
-  return imageCount > 1 ? `${number(low)} to ${number(high)}${unit}` : "one image";
+  return imageCount > 1 ? say("{0} to {1}", number(low), number(high)) + unit : say("one image");
 }
 
 // Ground truth says whether it is good that a box is gone, or that one has come.
@@ -113,5 +114,5 @@ function colourOf(pair) {
 
 function kindOf(pair) {
   const colour = colourOf(pair);
-  return colour ? badge(pair.kind, colour) : element("span", { class: "quiet" }, pair.kind);
+  return colour ? badge(say(pair.kind), colour) : element("span", { class: "quiet" }, say(pair.kind));
 }

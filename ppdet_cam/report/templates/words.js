@@ -19,8 +19,9 @@ function translatePage() {
   document.documentElement.lang = isChinese ? "zh-CN" : "en";
   for (const node of document.querySelectorAll("[data-say]")) {
     const label = node.getAttribute("aria-label");
+    const { say: pattern, values } = node.dataset;
     if (label) node.setAttribute("aria-label", say(label));
-    else node.textContent = say(node.textContent);
+    else node.textContent = pattern ? say(pattern, ...JSON.parse(values)) : say(node.textContent);
   }
 }
 
