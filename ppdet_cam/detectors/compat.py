@@ -147,15 +147,14 @@ def expand_to_scalars(x: paddle.Tensor, shape: object, name: str | None = None) 
     return paddle.expand(x, shape, name)
 
 
-def full_of_numbers(shape: paddle.Tensor | Sequence[int], *rest: object, **options: object) -> paddle.Tensor:
-    """Returns `paddle.full`, of a shape in a tensor as of numbers: with numpy 2.4 it takes such a shape for -1."""
-    sizes = shape.numpy().reshape(-1).tolist() if isinstance(shape, paddle.Tensor) else shape
-    return paddle.full(sizes, *rest, **options)
+def of_sizes(make: Callable[..., paddle.Tensor]) -> Callable[..., paddle.Tensor]:
+    """Returns a maker of tensors that takes a shape in a tensor as the numbers in it."""
 
+    def made(shape: paddle.Tensor | Sequence[int], *rest: object, **options: object) -> paddle.Tensor:
+        sizes = shape.numpy().reshape(-1).tolist() if isinstance(shape, paddle.Tensor) else shape
+        return make(sizes, *rest, **options)
 
-def zeros_of_numbers(shape: paddle.Tensor | Sequence[int], dtype: str) -> paddle.Tensor:
-    """Returns `paddle.zeros`, of a shape in a tensor as of numbers."""
-    return full_of_numbers(shape, 0, dtype=dtype)
+    return made
 
 
 def _repair_scalars() -> None:
@@ -170,11 +169,19 @@ def _repair_scalars() -> None:
     Where: `RPNHead._gen_proposal`, `range(batch_size)` of a `paddle.slice` with one element.
     Error: <built-in function expand> returned a result with an exception set
     Where: `BBoxPostProcess.get_pred`, lengths `bbox_num[i:i + 1]` of `paddle.expand`; ppdet 2.7.0 and develop.
+    Error: ValueError: (InvalidArgument) Each value of attribute 'shape' is expected to be no less than 0. But received:
+    shape[0] = -1
+    Where: `paddle.full` and `paddle.zeros` of `paddle.shape(x)` in `CenterNetPostProcess._topk`, `TTFBox._topk` and
+    `MaskMatrixNMS`.
     Versions: numpy >= 2.4.
     """
     for name in COUNTING:
         _module(name).paddle = PaddleSeenByModule(  # type: ignore[attr-defined]
-            concat=concat_of_scalars, slice=slice_to_scalar, expand=expand_to_scalars, full=full_of_numbers
+            concat=concat_of_scalars,
+            slice=slice_to_scalar,
+            expand=expand_to_scalars,
+            full=of_sizes(paddle.full),
+            zeros=of_sizes(paddle.zeros),
         )
 
 
@@ -256,9 +263,11 @@ def _repair_solov2() -> None:
     Error: TypeError: (InvalidType) Type promotion only support ... x: float32, y: int32
     Where: `SOLOv2Head.get_seg_single`, `sum_masks > strides`.
     Versions: paddle >= 3.0; ppdet 2.6.0 and 2.7.0.
+
+    Also the shapes in tensors of `_repair_scalars`.
     """
     repaired = PaddleSeenByModule(
-        cast=cast_to_vector, full=_as_float(full_of_numbers), zeros=_as_float(zeros_of_numbers)
+        cast=cast_to_vector, full=_as_float(of_sizes(paddle.full)), zeros=_as_float(of_sizes(paddle.zeros))
     )
     _module("ppdet.modeling.heads.solov2_head").paddle = repaired  # type: ignore[attr-defined]
 

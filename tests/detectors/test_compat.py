@@ -151,3 +151,13 @@ def test_logging_that_paddle_set_up_reaches_stderr():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "heard" in done.stderr
     assert "OMP_NUM_THREADS" not in done.stderr
+
+
+@pytest.mark.parametrize("shape", [[3], [2, 3], paddle.to_tensor([3]), paddle.to_tensor([2, 3], dtype="int32")])
+def test_makers_take_a_shape_in_a_tensor_as_its_numbers(shape):
+    """Lists stay what they are; values and types are those of paddle's own maker."""
+    wanted = shape.tolist() if isinstance(shape, paddle.Tensor) else shape
+    filled = compat.of_sizes(paddle.full)(shape, 7, dtype="int64")
+    assert (filled.shape, filled.dtype, filled.flatten()[0].item()) == (wanted, paddle.int64, 7)
+    zeros = compat.of_sizes(paddle.zeros)(shape=shape, dtype="float32")
+    assert (zeros.shape, zeros.dtype, zeros.sum().item()) == (wanted, paddle.float32, 0.0)
