@@ -11,7 +11,7 @@ import pytest
 
 from ppdet_cam.detectors.capture import replaced_methods
 from ppdet_cam.detectors.detector import Detector, ForwardPass
-from ppdet_cam.detectors.families.base import KeptRow
+from ppdet_cam.detectors.families.base import Extractor, KeptRow
 from ppdet_cam.detectors.families.s2anet import S2ANetExtractor
 from ppdet_cam.detectors.families.solov2 import SOLOv2Extractor
 from ppdet_cam.detectors.families.sparse_rcnn import SparseExtractor
@@ -24,16 +24,21 @@ BACKBONE = "model.backbone"
 
 # how far a number of each kind is moved: probabilities by this part of their slope, the others as they are
 LOGIT_STEP, PIXEL_STEP = 0.02, 0.05
-# points of deformable attention move from cell to cell, where the number has a kink: shorter steps meet fewer of them
+# where sampling points move from cell to cell the number has a kink: shorter steps meet fewer of them
 AMONG_KINKS, PIXELS_AMONG_KINKS = 0.05, 0.3
+# convolutions made of a query's own numbers bend early
+AMONG_BENDS = 0.1
 
 
-def part_of_step(forward: ForwardPass) -> float:
-    """How much of a usual step a head can be moved by: convolutions made of a query's own numbers bend early.
-
-    So do those that look where the first stage of a rotated head says.
-    """
-    return 0.1 if isinstance(forward.extractor, (SparseExtractor, S2ANetExtractor)) else 1.0
+def part_of_step(extractor: Extractor, quantity: Quantity) -> float:
+    """How much of a usual step a number of a head can be moved by."""
+    if isinstance(extractor, SparseExtractor):
+        return AMONG_BENDS
+    if isinstance(extractor, S2ANetExtractor):  # its second stage samples where the first one says
+        return PIXELS_AMONG_KINKS
+    if any(hasattr(layer, "sampling_offsets") for layer in extractor.model.sublayers()):
+        return PIXELS_AMONG_KINKS if quantity is Quantity.BOXES else AMONG_KINKS
+    return 1.0
 
 
 def difference(forward: ForwardPass, above: float, at: float, below: float, step: float, analytic: float) -> float:
@@ -71,9 +76,7 @@ def targets_of(detector: Detector, kept: KeptRow, other_id: int) -> list[str]:
         "centerness": ["centerness"],
         "mask": ["mask"],
         "rpn": ["rpn"],
-        # its parts are the four sides; S2ANet's second stage samples where the first one says, and between the kinks of
-        # that float32 leaves no step for whole pixels
-        "box": [] if isinstance(detector.extractor, S2ANetExtractor) else ["box"],
+        "box": ["box"],  # its parts are the four sides
         "rotated": ["rotated:x", "rotated:height", "rotated:angle"],
         "contrast": [f"contrast:{other}"] if other_id != kept.class_id else [],
         "other": [f"other:{other}"],
@@ -107,15 +110,6 @@ def directions_along(gradients: Sequence[np.ndarray], keeps: Sequence[float]) ->
     assert size > 0
     random = np.random.default_rng(0)
     return [[gradient * (random.random(gradient.shape) < keep) / size for gradient in gradients] for keep in keeps]
-
-
-def shortened(detector: Detector, quantity: Quantity) -> float:
-    """By what steps are to be multiplied."""
-    if isinstance(detector.extractor, S2ANetExtractor):  # its second stage samples where the first one says
-        return PIXELS_AMONG_KINKS
-    if not any(hasattr(layer, "sampling_offsets") for layer in detector.model.sublayers()):
-        return 1.0
-    return PIXELS_AMONG_KINKS if quantity is Quantity.BOXES else AMONG_KINKS
 
 
 def dot(ones: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
@@ -287,7 +281,7 @@ def assert_gradients_equal_differences(detector: Detector, photo: Frame) -> None
     gradients = gradients_of(features)
     for directions in directions_along(gradients, (1.0, 0.5, 0.5)):
         analytic = dot(gradients, directions)
-        short = shortened(detector, Quantity.PROBABILITIES) * part_of_step(forward)
+        short = part_of_step(forward.extractor, Quantity.PROBABILITIES)
         step = short * LOGIT_STEP * slope(detection.score) / analytic
         with paddle.no_grad():
             scores = [
@@ -326,7 +320,7 @@ def assert_target_equals_differences(
         gradients = gradients_of(features)
         lines = directions_along(gradients, shares)
         analytic = [dot(gradients, directions) for directions in lines]
-        steps = [part_of_step(forward) * shortened(detector, wanted) * moved / derivative for derivative in analytic]
+        steps = [part_of_step(extractor, wanted) * moved / derivative for derivative in analytic]
         altered = [
             np.stack(
                 [
@@ -348,5 +342,4 @@ def assert_target_equals_differences(
             difference(forward, *numbers[3 * line : 3 * line + 3], step, analytic[line])
             for line, step in enumerate(steps)
         ]
-        rel = 0.25 if isinstance(extractor, S2ANetExtractor) else 0.02  # its sampling has kinks
-        assert differences == pytest.approx(analytic, rel=rel), f"{text}: {differences} {analytic}"
+        assert differences == pytest.approx(analytic, rel=0.02), text
