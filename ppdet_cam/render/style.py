@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -58,16 +58,7 @@ def parse_mask(text: str) -> float | None:
         return None
     if text == "box":
         return 1.0
-    kind, colon, number = text.partition(":")
-    if kind != "box" or not colon:
-        raise ConfigError(
-            f"--mask {text!r} is not supported{closest(text.lower(), list(MASKS))}. Supported: {', '.join(MASKS)}, "
-            "e.g. box:1.5"
-        )
-    try:
-        factor = float(number)
-    except ValueError:
-        factor = math.nan
+    factor, number = _number_after("box", text, flag="--mask", supported=MASKS, example="box:1.5")
     if not 1.0 <= factor < math.inf:
         raise ConfigError(f"--mask {text!r}: the factor must be a number of 1 or more, e.g. box:1.5, not {number!r}")
     return factor
@@ -85,22 +76,27 @@ def parse_scale(text: str) -> float:
     """
     if text == "max":
         return 100.0
-    kind, colon, number = text.partition(":")
-    if kind != "percentile" or not colon:
-        raise ConfigError(
-            f"--scale {text!r} is not supported{closest(text.lower(), list(SCALES))}. Supported: {', '.join(SCALES)}, "
-            "e.g. percentile:99.5"
-        )
-    try:
-        percentile = float(number)
-    except ValueError:
-        percentile = math.nan
+    percentile, number = _number_after("percentile", text, flag="--scale", supported=SCALES, example="percentile:99.5")
     if not 0.0 < percentile <= 100.0:
         raise ConfigError(
             f"--scale {text!r}: the percentile must be a number above 0 and at most 100, e.g. percentile:99.5, not "
             f"{number!r}"
         )
     return percentile
+
+
+def _number_after(kind: str, text: str, *, flag: str, supported: Sequence[str], example: str) -> tuple[float, str]:
+    """Returns the number of "kind:NUMBER", nan where it is none, and how it was written."""
+    head, colon, number = text.partition(":")
+    if head != kind or not colon:
+        raise ConfigError(
+            f"{flag} {text!r} is not supported{closest(text.lower(), list(supported))}. Supported: "
+            f"{', '.join(supported)}, e.g. {example}"
+        )
+    try:
+        return float(number), number
+    except ValueError:
+        return math.nan, number
 
 
 def _alpha_error(given: object) -> ConfigError:

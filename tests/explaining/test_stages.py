@@ -153,7 +153,7 @@ def test_other_layers_have_no_stages_and_say_so(detector_of, photo) -> None:
     """The neck's map is its own, as LayerCAM makes it, and the note says why."""
     detector = detector_of("ppyoloe")
     assert stages_of(detector, "model.neck") == ()
-    explain = Explainer(detector, layers="model.neck", draw_threshold=0.1, top_k=1)
+    explain = Explainer(detector, method="stagecam", layers="model.neck", draw_threshold=0.1, top_k=1)
     (one,), (other,) = explain(photo), explain(photo, method="layercam")
     np.testing.assert_array_equal(one.heatmap, other.heatmap)
     assert one.note == "no stages inside model.neck: its own map, as layercam makes it" and other.note is None
@@ -161,17 +161,17 @@ def test_other_layers_have_no_stages_and_say_so(detector_of, photo) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_has_a_map_of_its_stages(name, detector_of, photo) -> None:
-    """The default method at the default layer: a map that is finite, and shares that sum to 1; or why there is none."""
-    for explanation in Explainer(detector_of(name), draw_threshold=0.1, top_k=2)(photo):
+    """At the default layer: a map that is finite, and shares that sum to 1; or why there is none."""
+    for explanation in Explainer(detector_of(name), method="stagecam", draw_threshold=0.1, top_k=2)(photo):
         assert explanation.method == "stagecam" and np.isfinite(explanation.heatmap).all()
         if explanation.status is MapStatus.OK:
             assert sum(level.share for level in explanation.levels) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_blind_layer_is_called_blind(detector_of, photo) -> None:
-    """SSD's head reads the backbone by one cell: LayerCAM says so and names another layer; the default looks deeper."""
-    explain = Explainer(detector_of("ssd"), draw_threshold=0.1, top_k=1)
+    """SSD's head reads the backbone by one cell: LayerCAM says so and names another layer; stagecam looks deeper."""
+    explain = Explainer(detector_of("ssd"), method="stagecam", draw_threshold=0.1, top_k=1)
     (plain,), (whole,) = explain(photo, method="layercam"), explain(photo)
-    if is_of_blind_layers(plain):
-        assert plain.note is not None and "is blind for this box" in plain.note and "Take model.backbone." in plain.note
+    assert is_of_blind_layers(plain)
+    assert plain.note is not None and "is blind for this box" in plain.note and "Take model.backbone." in plain.note
     assert not is_of_blind_layers(whole)

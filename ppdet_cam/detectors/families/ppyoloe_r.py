@@ -9,13 +9,12 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppdet_cam.detectors.capture import Watch
-from ppdet_cam.detectors.families.base import CellExtractor, Source, cell_points, extracts, of_cells
+from ppdet_cam.detectors.families.base import Source, cell_points, extracts, of_cells
 from ppdet_cam.detectors.families.rotated import RotatedExtractor
-from ppdet_cam.structures import HeadOutputs, Quantity
 
 
 @extracts("YOLOv3", head_type="PPYOLOERHead")
-class PPYOLOERExtractor(RotatedExtractor, CellExtractor):
+class PPYOLOERExtractor(RotatedExtractor):
     """Everything comes from the box's own level; levels go from coarse to fine."""
 
     head_name = "yolo_head"
@@ -33,13 +32,6 @@ class PPYOLOERExtractor(RotatedExtractor, CellExtractor):
     def class_logits(self, watch: Watch) -> list[paddle.Tensor]:
         """Returns each level's grid of logits."""
         return [watch.outputs[layer][-1] for layer in self.model.yolo_head.pred_cls]
-
-    def outputs(
-        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
-    ) -> HeadOutputs:
-        """Returns the cells' logits, their sigmoids, and their rotated boxes."""
-        logits = of_cells(self.class_logits(watch), sources, image)
-        return self.with_boxes(HeadOutputs(F.sigmoid(logits), logits), watch, sources, wanted=wanted, image=image)
 
     def rotated_boxes(self, watch: Watch, sources: Sequence[Source], image: int) -> paddle.Tensor:
         """Returns [K, 5]: centre and size in strides from the cell's centre, and the angle's expected value."""

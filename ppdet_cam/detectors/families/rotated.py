@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 
 import paddle
+import paddle.nn.functional as F
 
 from ppdet_cam.detectors.capture import Watch
-from ppdet_cam.detectors.families.base import DenseExtractor, Source
+from ppdet_cam.detectors.families.base import CellExtractor, Source, of_cells
 from ppdet_cam.structures import HeadOutputs, Quantity
 
 
-class RotatedExtractor(DenseExtractor):
-    """Heads whose boxes have a centre, a size and an angle; their NMS is given the corners."""
+class RotatedExtractor(CellExtractor):
+    """Heads with a candidate per cell whose boxes have a centre, a size and an angle; NMS is given the corners."""
 
     @property
     def quantities(self) -> frozenset[Quantity]:
         return super().quantities | {Quantity.ROTATED}
 
+    @abc.abstractmethod
     def rotated_boxes(self, watch: Watch, sources: Sequence[Source], image: int) -> paddle.Tensor:
         """Returns [K, 5], centre x and y, width, height and angle, network input pixels and radians."""
-        raise NotImplementedError(f"{type(self).__name__} has no rotated boxes")
 
-    def with_boxes(
-        self, scores: HeadOutputs, watch: Watch, sources: Sequence[Source], *, wanted: Quantity, image: int
+    def outputs(
+        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
     ) -> HeadOutputs:
-        """Returns the scores with the rotated boxes and the upright ones around them, where those are wanted."""
+        """Returns the cells' logits, their sigmoids, the rotated boxes and the upright ones around them."""
+        logits = of_cells(self.class_logits(watch), sources, image)
         if not wanted.is_of_box:
-            return scores
+            return HeadOutputs(F.sigmoid(logits), logits)
         rotated = self.rotated_boxes(watch, sources, image)
         corners = corners_of_rotated(rotated)
         around = paddle.concat([corners.min(axis=1), corners.max(axis=1)], axis=1).unsqueeze(1)
-        return HeadOutputs(scores.probabilities, scores.logits, around, rotated=rotated)
+        return HeadOutputs(F.sigmoid(logits), logits, around, rotated=rotated)
 
 
 def corners_of_rotated(rotated: paddle.Tensor) -> paddle.Tensor:

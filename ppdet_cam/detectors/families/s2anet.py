@@ -11,16 +11,16 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppdet_cam.detectors.capture import Watch, replaced_methods
-from ppdet_cam.detectors.families.base import CellExtractor, Source, extracts, of_cells
+from ppdet_cam.detectors.families.base import Source, extracts, of_cells
 from ppdet_cam.detectors.families.last_step import LastStep, ReachedLastStep, recording_nms
 from ppdet_cam.detectors.families.rotated import RotatedExtractor
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.polygons import boxes_around_polygons
-from ppdet_cam.structures import Candidates, HeadOutputs, ImageGeometry, Quantity
+from ppdet_cam.structures import Candidates, ImageGeometry
 
 
 @extracts("S2ANet", head_type="S2ANetHead")
-class S2ANetExtractor(RotatedExtractor, CellExtractor):
+class S2ANetExtractor(RotatedExtractor):
     """An anchor per cell. The score depends on the first stage as well: its boxes steer the second's convolution."""
 
     head_name = "s2anet_head"
@@ -87,13 +87,6 @@ class S2ANetExtractor(RotatedExtractor, CellExtractor):
         assert found.polygons_xy is not None  # this head's boxes are polygons
         polygons = found.polygons_xy / np.array(geometry.scale_yx[::-1], np.float32)
         return Candidates(boxes_around_polygons(polygons)[:, None], found.scores, polygons_xy=polygons)
-
-    def outputs(
-        self, watch: Watch, sources: Sequence[Source], *, wanted: Quantity = Quantity.PROBABILITIES, image: int = 0
-    ) -> HeadOutputs:
-        """Returns the second stage's logits, their sigmoids, and its rotated boxes."""
-        logits = of_cells(self.class_logits(watch), sources, image)
-        return self.with_boxes(HeadOutputs(F.sigmoid(logits), logits), watch, sources, wanted=wanted, image=image)
 
     def rotated_boxes(self, watch: Watch, sources: Sequence[Source], image: int) -> paddle.Tensor:
         """Returns [K, 5]: the anchors, moved by the first stage, then by the second; before clipping."""
