@@ -142,7 +142,7 @@ class _Image:
         self._detector, self._frame, self._plan = detector, frame, plan
         self._explainer = Explainer.of_question(detector, plan.questions[0])
         self._asked = [asked_of(detector, question) for question in plan.questions]
-        forward = detector.forward(frame, {})
+        forward = self._forward = detector.forward(frame, {})
         chosen = plan.questions[0].selection.choose(forward.detections, detector.class_names)
         found = sorted(match(chosen, true_boxes), key=lambda one: one.index)
         costly = found[:: -(-len(found) // plan.costly_boxes)] if found and plan.costly_boxes else []
@@ -177,7 +177,7 @@ class _Image:
         detector, frame, progress = self._detector, self._frame, self._explainer.progress
         kept = [dataclasses.replace(box.kept, pinned=None) for box in self.boxes]
         of_images = {
-            one.question: maps_of(detector, frame, forward_of(detector, frame, one), one, kept, progress=progress)
+            one.question: maps_of(detector, frame, self._forward, one, kept, progress=progress)
             for one in self._asked
             if one.method.needs.is_of_images
         }

@@ -38,7 +38,6 @@ class Asked:
         roi_layers: and for layers that see one row per RoI.
         attention: the same for cross-attention, which takes the layers' place where the method looks at it.
         stages: paths of the stages inside the layers that the method looks at as well, the finest first.
-        instead: the layer to take where one of the layers is blind, None where none is known.
     """
 
     question: Question
@@ -49,7 +48,6 @@ class Asked:
     roi_layers: tuple[str, ...]
     attention: dict[str, tuple[int, ...] | None]
     stages: tuple[str, ...] = ()
-    instead: str | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -106,7 +104,6 @@ def asked_of(detector: Detector, question: Question) -> Asked:
         tuple(roi_layers),
         attention,
         looked_into,
-        _instead(detector, image_layers) if method.needs is Needs.GRADIENTS else None,
     )
 
 
@@ -233,7 +230,7 @@ def maps_from_features(
     for box in kept:
         if first.attention:
             looked = attention_features(forward, first.attention, box, first.target, gradients=needs_gradients)
-            yield [_mapped(looked, one, forward, keep_levels=keep_levels) for one in asked]
+            yield [_mapped(looked, one, detector, forward, keep_levels=keep_levels) for one in asked]
             continue
         no_features: list[list[FeatureMap]] = [[] for _ in first.target.parts]
         found = image_features(forward, levels, box, first.target, gradients=needs_gradients) if levels else no_features
@@ -247,7 +244,7 @@ def maps_from_features(
                 per_part = with_channel_scores(
                     detector, frame, forward, one.question, one.target, box, per_part, progress=progress
                 )
-            maps.append(_mapped(per_part, one, forward, keep_levels=keep_levels))
+            maps.append(_mapped(per_part, one, detector, forward, keep_levels=keep_levels))
         yield maps
 
 
@@ -257,7 +254,12 @@ def _without_gradients(feature: FeatureMap) -> FeatureMap:
 
 
 def _mapped(
-    per_part: Sequence[Sequence[FeatureMap]], asked: Asked, forward: ForwardPass, *, keep_levels: bool
+    per_part: Sequence[Sequence[FeatureMap]],
+    asked: Asked,
+    detector: Detector,
+    forward: ForwardPass,
+    *,
+    keep_levels: bool,
 ) -> BoxMap:
     """Returns the map of one box: of each part of its target, refined by the finer layers, then combined."""
     geometry, strides, finer = forward.geometry, forward.cell_strides, tuple(asked.finer)
@@ -282,20 +284,21 @@ def _mapped(
     rois = [feature.roi_xyxy for feature in per_part[0] if feature.roi_xyxy is not None]
     parts = [one.parts for one in found]
     levels = level_heatmaps(maps, original_hw=geometry.original_hw, factors=factors, parts=parts) if keep_levels else ()
-    note = _note(asked, looked_at[0], found[0] if found else None)
+    note = _note(asked, detector, looked_at[0], found[0] if found else None)
     return BoxMap(*combined(maps), box_on_original(rois[-1], geometry) if rois else None, levels, note)
 
 
-def _note(asked: Asked, own: Sequence[FeatureMap], found: Staged | None) -> str | None:
+def _note(asked: Asked, detector: Detector, own: Sequence[FeatureMap], found: Staged | None) -> str | None:
     """Returns what a reader has to know of a map: that a layer is blind for this box, or why no stage took part."""
     layers = ", ".join(asked.question.layers)
     blind = f"{layers} is blind for this box: its gradient reaches hardly more than one cell"
     if found is not None and found.taken:
         return f"{blind}, so the map is of {', '.join(found.taken)} alone" if is_blind(own) else None
     if is_blind(own):
+        instead = _instead(detector, asked.image_layers) if asked.method.needs is Needs.GRADIENTS else None
         return f"{blind}. " + (
-            f"Take {asked.instead}, or --method stagecam at {DEFAULT_LAYER}"
-            if asked.instead
+            f"Take {instead}, or --method stagecam at {DEFAULT_LAYER}"
+            if instead
             else "Take a layer further from the head: --list_layers"
         )
     if found is None or any(feature.kind is FeatureKind.ROI for feature in own):

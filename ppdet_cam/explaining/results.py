@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import base64
 import html
 import importlib
@@ -24,16 +25,16 @@ _SHOWN_PX = 1200  # a notebook keeps the pictures of its cells: they are made sm
 _QUALITY = 90
 
 
-class Pictured:
+class Pictured(abc.ABC):
     """Something with a picture, that shows itself in a notebook, opens in a window, or is saved."""
 
+    @abc.abstractmethod
     def picture(self, style: RenderStyle = DEFAULT_STYLE) -> np.ndarray:
         """Returns it as a picture, uint8 [H, W, 3], RGB."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def caption(self) -> str:
         """Returns what it is, in one line."""
-        raise NotImplementedError
 
     def show(self, style: RenderStyle = DEFAULT_STYLE) -> None:
         """Shows the picture: below the cell in a notebook, else with the program that Pillow finds for pictures."""

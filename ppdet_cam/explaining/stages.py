@@ -97,7 +97,7 @@ def _own_cell(
 def _divided(heatmap: np.ndarray, maps: Sequence[tuple[OnImage, bool]]) -> tuple[list[LevelShare], list[np.ndarray]]:
     """Returns share and part of each level of each map: a pixel is divided as the maps that take part are there."""
     original_hw = heatmap.shape[0], heatmap.shape[1]
-    nothing = np.zeros(original_hw, np.float32)
+    nothing: np.ndarray = np.zeros(original_hw, np.float32)
     of_level: list[tuple[LevelShare, np.ndarray]] = []
     for found, takes_part in maps:
         shown = projected_levels(found, original_hw=original_hw) if takes_part else []

@@ -63,7 +63,7 @@ def agreement(maps: Sequence[np.ndarray], *, floor: float = FLOOR) -> np.ndarray
     for one in maps:
         product *= one / float(one.max()) + floor
     agreed = product - floor ** len(maps)
-    agreed[np.logical_and.reduce([one == 0 for one in maps])] = 0.0
+    agreed[np.all([one == 0 for one in maps], axis=0)] = 0.0
     return np.maximum(agreed, 0.0)
 
 

@@ -48,7 +48,7 @@ def write_video(cam_out: Path, fps: float) -> Path | None:
     width, height = (int(side + side % 2) for side in sizes.max(axis=0))  # the codec has no odd sides
     with tempfile.TemporaryDirectory(prefix="cam-video-") as folder:
         made = Path(folder) / VIDEO_FILE
-        writer = cv2.VideoWriter(str(made), cv2.VideoWriter_fourcc(*_CODEC), fps, (width, height))
+        writer = cv2.VideoWriter(str(made), cv2.VideoWriter.fourcc(*_CODEC), fps, (width, height))
         if not writer.isOpened():
             raise OutputError(
                 f"this OpenCV writes no {VIDEO_FILE}; the pictures of all frames are in {cam_out}: make one of them as "
@@ -56,7 +56,9 @@ def write_video(cam_out: Path, fps: float) -> Path | None:
             )
         try:
             for picture in pictures:
-                writer.write(_padded(cv2.imread(str(picture)), (height, width)))
+                frame = cv2.imread(str(picture))
+                assert frame is not None  # its size was read above
+                writer.write(_padded(frame, (height, width)))
         finally:
             writer.release()
         write_parts_atomically(cam_out / VIDEO_FILE, _pieces(made))

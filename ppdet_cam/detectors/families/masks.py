@@ -22,7 +22,7 @@ def covered(logits: np.ndarray, threshold: float) -> np.ndarray:
     """
     flat = logits.ravel()
     positions = np.flatnonzero(flat > np.log(threshold / (1.0 - threshold)))
-    return positions if positions.size else np.array([int(flat.argmax())])
+    return positions if positions.size else np.array([int(np.argmax(flat))])
 
 
 def mean_in_masks(values: paddle.Tensor, sources: Sequence[Source]) -> paddle.Tensor:
