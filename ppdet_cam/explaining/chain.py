@@ -20,7 +20,7 @@ from ppdet_cam.explaining.projection import box_on_original
 from ppdet_cam.explaining.stages import Staged, is_blind, staged
 from ppdet_cam.explaining.subjects import Subject
 from ppdet_cam.methods import Levels, Method, Needs, methods
-from ppdet_cam.questions.question import DEFAULT_LAYER, DEFAULT_METHOD, Question
+from ppdet_cam.questions.question import DEFAULT_LAYER, Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
 from ppdet_cam.registry import closest
 from ppdet_cam.structures import Explanation, FeatureKind, FeatureMap, Frame, LevelShare, MapStatus, Quantity
@@ -294,7 +294,7 @@ def _note(asked: Asked, own: Sequence[FeatureMap], found: Staged | None) -> str 
         return f"{blind}, so the map is of {', '.join(found.taken)} alone" if is_blind(own) else None
     if is_blind(own):
         return f"{blind}. " + (
-            f"Take {asked.instead}, or --method {DEFAULT_METHOD} at {DEFAULT_LAYER}"
+            f"Take {asked.instead}, or --method stagecam at {DEFAULT_LAYER}"
             if asked.instead
             else "Take a layer further from the head: --list_layers"
         )

@@ -141,10 +141,10 @@ def test_blind_stage_takes_no_part_and_without_stages_the_map_is_layercam_s() ->
 
 
 def test_stages_are_the_last_whole_layers_on_the_way_down() -> None:
-    """At strides 4, 8 and 16, before the next stride begins; what comes back to stride 4 later is no stage."""
+    """At strides 2, 4, 8 and 16, before the next stride begins; what comes back to stride 4 later is no stage."""
     grids = [("b.stem", (64, 64)), ("b.one.conv", (32, 32)), ("b.one", (32, 32)), ("b.two", (16, 16))]
     grids += [("b.three.conv", (8, 8)), ("b.three", (8, 8)), ("b.four", (4, 4)), ("b.up", (32, 32))]
-    assert stages_among(grids) == ("b.one", "b.two", "b.three")
+    assert stages_among(grids) == ("b.stem", "b.one", "b.two", "b.three")
     assert stages_among([("b.patches", (8, 8))]) == ("b.patches",)
     assert stages_among([]) == ()
 
@@ -153,7 +153,7 @@ def test_other_layers_have_no_stages_and_say_so(detector_of, photo) -> None:
     """The neck's map is its own, as LayerCAM makes it, and the note says why."""
     detector = detector_of("ppyoloe")
     assert stages_of(detector, "model.neck") == ()
-    explain = Explainer(detector, layers="model.neck", draw_threshold=0.1, top_k=1)
+    explain = Explainer(detector, layers="model.neck", method="stagecam", draw_threshold=0.1, top_k=1)
     (one,), (other,) = explain(photo), explain(photo, method="layercam")
     np.testing.assert_array_equal(one.heatmap, other.heatmap)
     assert one.note == "no stages inside model.neck: its own map, as layercam makes it" and other.note is None
@@ -161,8 +161,8 @@ def test_other_layers_have_no_stages_and_say_so(detector_of, photo) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_has_a_map_of_its_stages(name, detector_of, photo) -> None:
-    """The default method at the default layer: a map that is finite, and shares that sum to 1; or why there is none."""
-    for explanation in Explainer(detector_of(name), draw_threshold=0.1, top_k=2)(photo):
+    """At the default layer: a map that is finite, and shares that sum to 1; or why there is none."""
+    for explanation in Explainer(detector_of(name), method="stagecam", draw_threshold=0.1, top_k=2)(photo):
         assert explanation.method == "stagecam" and np.isfinite(explanation.heatmap).all()
         if explanation.status is MapStatus.OK:
             assert sum(level.share for level in explanation.levels) == pytest.approx(1.0, abs=1e-5)
@@ -171,7 +171,7 @@ def test_every_family_has_a_map_of_its_stages(name, detector_of, photo) -> None:
 def test_blind_layer_is_called_blind(detector_of, photo) -> None:
     """SSD's head reads the backbone by one cell: LayerCAM says so and names another layer; the default looks deeper."""
     explain = Explainer(detector_of("ssd"), draw_threshold=0.1, top_k=1)
-    (plain,), (whole,) = explain(photo, method="layercam"), explain(photo)
+    (plain,), (whole,) = explain(photo, method="layercam"), explain(photo, method="stagecam")
     if is_of_blind_layers(plain):
         assert plain.note is not None and "is blind for this box" in plain.note and "Take model.backbone." in plain.note
     assert not is_of_blind_layers(whole)
