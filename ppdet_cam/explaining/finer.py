@@ -13,7 +13,7 @@ from ppdet_cam.explaining.projection import nominal_stride
 
 FINE_STRIDES = (2.0, 4.0)
 COARSE_STRIDE = 8.0
-STAGE_STRIDES = (4.0, 8.0, 16.0)
+STAGE_STRIDES = (2.0, 4.0, 8.0, 16.0)
 INPUT_PX = 128  # strides do not depend on it
 
 _Grids = Sequence[tuple[str, tuple[int, int]]]
@@ -40,7 +40,7 @@ def finer_layers(detector: Detector) -> tuple[str, ...]:
 
 
 def stages_of(detector: Detector, path: str) -> tuple[str, ...]:
-    """Returns the last whole layers inside a layer at strides 4, 8 and 16, those of them that are there.
+    """Returns the last whole layers inside a layer at strides 2, 4, 8 and 16, those of them that are there.
 
     The last before the first layer of the next stride: a network that comes back to fine grids, as an hourglass does,
     has its stages on the way down.
@@ -54,7 +54,7 @@ def stages_of(detector: Detector, path: str) -> tuple[str, ...]:
 
     Example:
         >>> stages_of(detector, "model.backbone")  # of a CSPResNet  # doctest: +SKIP
-        ('model.backbone.stages.0', 'model.backbone.stages.1', 'model.backbone.stages.2')
+        ('model.backbone.stem', 'model.backbone.stages.0', 'model.backbone.stages.1', 'model.backbone.stages.2')
     """
     if path != BACKBONE:
         return ()

@@ -13,6 +13,10 @@ from support.places import ROOT
 
 from ppdet_cam import Explainer
 from ppdet_cam.commands.cam_ppdet import main
+from ppdet_cam.evaluation.altered import AlteredImages
+from ppdet_cam.images.reading import read_image
+from ppdet_cam.metrics import curves
+from ppdet_cam.running.noticing import is_of_blind_layers
 from ppdet_cam.structures import MapStatus
 
 pytestmark = pytest.mark.real_weights
@@ -71,8 +75,6 @@ def test_refined_faces_keep_to_the_face(explainer, real_folder):
 
 def test_gradients_equal_finite_differences(explainer, real_folder):
     """On the released weights, single activations' gradients equal central differences of the score."""
-    from ppdet_cam.images.reading import read_image
-
     detector = explainer.detector
     forward = detector.forward(read_image(real_folder / "hrnet_demo.jpg"), detector.layers(["model.backbone"])[0])
     detection = forward.detections[0]
@@ -114,3 +116,44 @@ def test_command_writes_the_face(real_folder, tmp_path, capsys):
     assert box["status"] == "ok" and box["class_name"] == "face" and (out / box["files"]["overlay"]).is_file()
     picture = cv2.imread(str(out / box["files"]["overlay"]))
     assert picture is not None and picture.shape[1] >= 359
+
+
+SSD = ROOT / "configs/ssd/ssd_mobilenet_v1_300_120e_voc.yml"
+
+
+@pytest.fixture(scope="module")
+def bear(real_folder):
+    """SSD with COCO's 80 classes, and the photograph that a bear fills."""
+    explain = Explainer.from_config(
+        SSD,
+        weights=real_folder / "ssd_mobilenet_v1_300_coco.pdparams",
+        overrides=["num_classes=80", "metric=COCO"],
+        draw_threshold=0.35,
+    )
+    return explain, read_image(real_folder / "coco/000000000285.jpg")
+
+
+def test_blind_layer_of_a_trained_detector_is_called_blind(bear):
+    """SSD's head reads the backbone by 1 x 1 convolutions: LayerCAM's bump is called one, stagecam has none."""
+    explain, frame = bear
+    (plain,), (whole,) = explain(frame, method="layercam"), explain(frame, method="stagecam")
+    assert is_of_blind_layers(plain) and not is_of_blind_layers(whole)
+    assert plain.note == (
+        "model.backbone is blind for this box: its gradient reaches hardly more than one cell. "
+        "Take model.backbone.conv4_1, or --method stagecam at model.backbone"
+    )
+    assert whole.note is not None and "so the map is of model.backbone." in whole.note
+
+
+@pytest.mark.slow
+def test_stages_tell_more_than_a_blind_layer(bear):
+    """What stagecam shows first makes the score, and without it the score is gone, more so than LayerCAM's bump."""
+    explain, frame = bear
+    (plain,), (whole,) = explain(frame, method="layercam"), explain(frame, method="stagecam")
+    score_fn = AlteredImages(explain.detector, frame, [whole.detection]).score_fn(whole.detection)
+    told = [
+        curves(frame.image, explanation.heatmap, score_fn=score_fn, steps=10).insertion_minus_deletion
+        for explanation in (plain, whole)
+    ]
+    assert told[1] > 0.45 and told[1] > told[0] + 0.1
+    assert in_box(whole.heatmap, whole.detection.box_xyxy)[0] > 0.8
