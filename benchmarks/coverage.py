@@ -34,7 +34,7 @@ from benchmarks.pages import write_between  # noqa: E402
 from ppdet_cam.detectors.checkout import check, revision_of  # noqa: E402
 
 EXIT_TERMINATED = 128 + signal.SIGTERM
-PHOTO, PICTURE_WH = ROOT / "demo" / "coffee.jpg", (160, 120)
+PHOTO, PICTURE_WH = ROOT / "demo" / "coffee.jpg", (160, 128)  # so that sides of 32 pixels' multiples are both
 
 
 def run(options: argparse.Namespace) -> None:

@@ -89,6 +89,15 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     if hasattr(getattr(detector.model, "bbox_head", None), "bbox_score_list"):  # a mean over several softmaxes
         _lift(detector, frame, [(layer, slice(None, -1)) for layer in class_layers], boxes=boxes)
         return
+    if softmax and any(layer.bias is None for layer in class_layers):
+        columns = len(detector.class_names) + 1
+        _lift(
+            detector,
+            frame,
+            [(layer, np.arange(_outputs(layer)) % columns < columns - 1) for layer in class_layers],
+            boxes=boxes,
+        )
+        return
     if softmax:
         _set_background(class_layers, logits, detector, boxes)
         return
@@ -137,7 +146,8 @@ def _start_anew(layers: Sequence[nn.Layer], random: np.random.Generator) -> None
         fan_in = int(np.prod(layer.weight.shape)) // _outputs(layer)
         # small: `_standardise` scales them by what they give, and the exponential of a large size is infinite
         layer.weight.set_value(random.normal(0, 0.01 * fan_in**-0.5, layer.weight.shape).astype(np.float32))
-        layer.bias.set_value(np.zeros(layer.bias.shape, np.float32))
+        if layer.bias is not None:
+            layer.bias.set_value(np.zeros(layer.bias.shape, np.float32))
 
 
 def _let_stages_agree(model: nn.Layer) -> None:
@@ -172,7 +182,7 @@ def _last_layers(detector: Detector) -> tuple[list[nn.Layer], list[nn.Layer], bo
         head = model.bbox_head
         if hasattr(head, "bbox_score_list"):
             return list(head.bbox_score_list), list(head.bbox_delta_list), True
-        return [head.bbox_score], [head.bbox_delta], True
+        return [getattr(head, "cot_bbox_score", head.bbox_score)], [head.bbox_delta], True  # the first one by co-tuning
     if hasattr(model, "yolo_head"):
         return list(model.yolo_head.pred_cls), list(model.yolo_head.pred_reg), False
     if hasattr(model, "ttf_head"):
@@ -182,7 +192,8 @@ def _last_layers(detector: Detector) -> tuple[list[nn.Layer], list[nn.Layer], bo
     if hasattr(model, "head"):
         return (*_dense_layers(model.head), False)
     head = model.ssd_head if hasattr(model, "ssd_head") else model.blaze_head
-    return list(head.score_convs), list(head.box_convs), True
+    last = [[getattr(layer, "pw_conv", layer) for layer in layers] for layers in (head.score_convs, head.box_convs)]
+    return last[0], last[1], True
 
 
 def _query_layers(model: nn.Layer) -> tuple[list[nn.Layer], list[nn.Layer]]:
@@ -239,15 +250,19 @@ def _factor_layers(detector: Detector) -> list[nn.Layer]:
 def _lift(
     detector: Detector, frame: Frame, changed: Sequence[tuple[nn.Layer, slice | np.ndarray]], *, boxes: int
 ) -> None:
-    """Raises these parts of layers' biases by one number, until about `boxes` candidates score above 0.5."""
+    """Raises these parts of layers' biases by one number, until about `boxes` candidates score above 0.5.
+
+    Of a layer without a bias each output's weights, by the number divided among them.
+    """
     inputs, geometry = detector.reader.prepare(frame)
-    before = [(layer, part, layer.bias.numpy()) for layer, part in changed]
+    parameters = [(layer.weight if layer.bias is None else layer.bias, part) for layer, part in changed]
+    before = [(parameter, part, parameter.numpy()) for parameter, part in parameters]
 
     def score_of_rank(raised: float) -> float:
-        for layer, part, bias in before:
-            lifted = bias.copy()
-            lifted[part] += np.float32(raised)
-            layer.bias.set_value(lifted)
+        for parameter, part, values in before:
+            lifted = values.copy()
+            lifted[part] += np.float32(raised * len(values) / values.size)
+            parameter.set_value(lifted)
         _, record = detector.replay(inputs, frame)
         scores = detector.extractor.candidates(record, geometry).scores
         return float(np.sort(scores.ravel())[::-1][boxes])
@@ -260,7 +275,10 @@ def _lift(
 
 
 def _standardise(detector: Detector, frame: Frame, layers: list[nn.Layer], *, spread: float) -> list[np.ndarray]:
-    """Scales each output of `layers` to mean 0, deviation `spread` on this image; returns them, [rows, outputs]."""
+    """Scales each output of `layers` to mean 0, deviation `spread` on this image; returns them, [rows, outputs].
+
+    The mean of a layer without a bias stays where it is.
+    """
     seen: dict[int, list[np.ndarray]] = {index: [] for index in range(len(layers))}
     hooks = [
         layer.register_forward_post_hook(lambda one, _i, out, index=index: seen[index].append(_rows(one, out.numpy())))
@@ -277,7 +295,10 @@ def _standardise(detector: Detector, frame: Frame, layers: list[nn.Layer], *, sp
         factor = (spread / deviation).astype(np.float32)
         shape = {nn.Conv2D: [-1, 1, 1, 1], nn.BatchNorm2D: [-1]}.get(type(layer), [1, -1])
         layer.weight.set_value(layer.weight.numpy() * factor.reshape(shape))
-        layer.bias.set_value((layer.bias.numpy() - mean) * factor)
+        if layer.bias is None:
+            mean = np.zeros_like(mean)
+        else:
+            layer.bias.set_value((layer.bias.numpy() - mean) * factor)
         outputs.append((rows - mean) * factor)
     return outputs
 

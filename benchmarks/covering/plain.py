@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Union
 
 import numpy as np
 
@@ -12,13 +13,15 @@ import paddle
 from paddle import nn
 from ppdet.core import workspace
 from ppdet.core.config.schema import SchemaDict
-from ppdet.data.source.dataset import ImageFolder
+from ppdet.data.source.dataset import DetDataset, ImageFolder
+from ppdet.data.source.sniper_coco import SniperCOCODataSet
 from ppdet.modeling.architectures.yolox import YOLOX
 
 from benchmarks.covering.configs import TRACKERS
-from ppdet_cam.detectors.settings import read_settings
+from ppdet_cam.detectors.settings import Tagged, read_settings
 
 Outputs = Mapping[str, paddle.Tensor]
+Inputs = Union[Mapping[str, paddle.Tensor], Sequence[Mapping[str, paddle.Tensor]]]
 
 
 class PlainDetector:
@@ -37,7 +40,8 @@ class PlainDetector:
         """
         paddle.seed(0)
         with isolated_workspace():
-            settings = _without_data(read_settings(config))
+            whole = read_settings(config)
+            settings = _without_data(whole)
             workspace.merge_config({**settings, "use_gpu": False})
             workspace.merge_config(dict(changes))
             for name, section in workspace.global_config.items():
@@ -52,7 +56,7 @@ class PlainDetector:
                 for layer in self.model.sublayers():
                     if isinstance(layer, nn.BatchNorm2D):
                         layer._epsilon = 1e-3
-            self._inputs = _inputs(settings, picture)
+            self._inputs = _inputs(whole, picture)
 
     def __call__(self) -> Outputs:
         """Returns what ppdet's model, or a tracker's detector, gives for the picture."""
@@ -94,9 +98,25 @@ def _without_data(settings: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in settings.items() if not name.endswith("Dataset") and name not in schedule}
 
 
-def _inputs(settings: Mapping[str, object], picture: Path) -> Mapping[str, paddle.Tensor]:
+def _inputs(settings: Mapping[str, object], picture: Path) -> Inputs:
     """Returns the network's inputs as the config's reader makes them of a folder's images, or of a video's."""
     reader = "TestMOTReader" if settings["architecture"] in TRACKERS and "TestMOTReader" in settings else "TestReader"
-    dataset = ImageFolder()
+    dataset = _images(settings.get("TestDataset"))
     dataset.set_images([str(picture)])
-    return next(iter(workspace.create(reader)(dataset, 0)))
+    loader = workspace.create(reader)(dataset, 0)
+    # as its DataLoader does, which waits for ever where an operation fails
+    batch = loader._batch_transforms([dataset[0]])
+    if isinstance(batch, list):  # the same image in several sizes
+        return [_tensors(one) for one in batch]
+    return _tensors(batch)
+
+
+def _images(dataset: object) -> DetDataset:
+    """Returns a data set for images of one's own: ppdet's usual one, or SNIPER's, which cuts them into chips."""
+    if isinstance(dataset, Tagged) and dataset.tag == "!SniperCOCODataSet":
+        return SniperCOCODataSet(**dataset.value)
+    return ImageFolder()
+
+
+def _tensors(batch: Mapping[str, np.ndarray]) -> dict[str, paddle.Tensor]:
+    return {name: paddle.to_tensor(value) for name, value in batch.items()}

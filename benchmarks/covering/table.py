@@ -120,11 +120,17 @@ def _left(rows: Sequence[Row]) -> str:
             f"`{family}`",
             str(len(names)),
             _names(names),
-            f"ppdet: {reason}" if status == PPDET else reason or status,
+            _why(status, reason),
         ]
         for (family, status, reason), names in sorted(groups.items())
     ]
     return markdown_table(["family", "configs", "such as", "why"], lines)
+
+
+def _why(status: str, reason: str) -> str:
+    """Returns a reason's first sentence; what to do about it stands in the following ones."""
+    first = reason.partition(". ")[0]
+    return f"ppdet: {first}" if status == PPDET else first or status
 
 
 def _names(names: Sequence[str]) -> str:

@@ -84,12 +84,20 @@ def feature_layers(detector: Detector, frame: Frame, *, cells_of: Callable[[np.n
     ]
 
 
-def backbone_grids(detector: Detector, input_hw: tuple[int, int]) -> list[tuple[str, tuple[int, int]]]:
-    """Returns path, and height and width of a feature map, for all within the backbone, in the order they come.
+class _SeenEnough(Exception):
+    """The rest of the backbone is not wanted."""
+
+
+def backbone_grids(
+    detector: Detector, input_hw: tuple[int, int], *, last_rows: int
+) -> list[tuple[str, tuple[int, int]]]:
+    """Returns path, and height and width of a feature map, for those within the backbone, in the order they come.
 
     Args:
         detector: with its weights or without.
         input_hw: size of an empty network input.
+        last_rows: a feature map of so many rows is the last one. What an SSD's backbone has behind it may be smaller
+            than its kernels, and paddle does not come back from a convolution that gives no cell.
 
     Raises:
         LayerError: the backbone does not run on it.
@@ -100,9 +108,13 @@ def backbone_grids(detector: Detector, input_hw: tuple[int, int]) -> list[tuple[
     grids = detector.extractor.grids(1, input_hw)
 
     def see(path: str) -> Callable[[nn.Layer, Output, Output], None]:
-        return lambda layer, _inputs, output: found.extend(
-            (path, (int(tensor.shape[2]), int(tensor.shape[3]))) for tensor in feature_maps(output, layer, grids)
-        )
+        def note(layer: nn.Layer, _inputs: Output, output: Output) -> None:
+            seen = [(int(tensor.shape[2]), int(tensor.shape[3])) for tensor in feature_maps(output, layer, grids)]
+            found.extend((path, grid_hw) for grid_hw in seen)
+            if any(rows == last_rows for rows, _ in seen):
+                raise _SeenEnough
+
+        return note
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(paddle.no_grad())
@@ -110,6 +122,8 @@ def backbone_grids(detector: Detector, input_hw: tuple[int, int]) -> list[tuple[
             stack.callback(layer.register_forward_post_hook(see(f"{BACKBONE}.{name}")).remove)
         try:
             backbone({"image": paddle.zeros([1, 3, *input_hw])})
+        except _SeenEnough:
+            pass
         except Exception as error:  # anything: it may be made for other inputs only
             raise LayerError(
                 f"the backbone of {detector.name} does not run on an empty input of {input_hw[0]} x {input_hw[1]} "

@@ -15,6 +15,7 @@ FINE_STRIDES = (2.0, 4.0)
 COARSE_STRIDE = 8.0
 STAGE_STRIDES = (2.0, 4.0, 8.0, 16.0)
 INPUT_PX = 128  # strides do not depend on it
+LAST_STRIDE = 64  # nothing that is looked for lies behind a layer so coarse
 
 _Grids = Sequence[tuple[str, tuple[int, int]]]
 _found: weakref.WeakKeyDictionary[Detector, _Grids] = weakref.WeakKeyDictionary()
@@ -77,7 +78,7 @@ def stages_among(grids: _Grids) -> tuple[str, ...]:
 
 def _grids_of(detector: Detector) -> _Grids:
     if detector not in _found:
-        _found[detector] = backbone_grids(detector, (INPUT_PX, INPUT_PX))
+        _found[detector] = backbone_grids(detector, (INPUT_PX, INPUT_PX), last_rows=INPUT_PX // LAST_STRIDE)
     return _found[detector]
 
 

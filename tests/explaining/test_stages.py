@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from support.families import FAMILIES
+from support.places import ROOT
 
 from ppdet_cam import Explainer
+from ppdet_cam.detectors.building import build_detector
 from ppdet_cam.explaining.evidence import map_on_image
 from ppdet_cam.explaining.finer import stages_among, stages_of
 from ppdet_cam.explaining.stages import GATE_WIDENING, STAGE_SMOOTHING, is_blind, staged
@@ -175,3 +177,20 @@ def test_blind_layer_is_called_blind(detector_of, photo) -> None:
     assert is_of_blind_layers(plain)
     assert plain.note is not None and "is blind for this box" in plain.note and "Take model.backbone." in plain.note
     assert not is_of_blind_layers(whole)
+
+
+def test_stages_of_an_ssd_are_found_without_the_levels_behind() -> None:
+    """What lies behind stride 64 in VGG has no cell left of a small input, and paddle would not come back from it."""
+    steps = {"steps": [8, 16, 32, 64, 100, 300], "aspect_ratios": [[2.0], *[[2.0, 3.0]] * 3, [2.0], [2.0]]}
+    anchors = {**steps, "min_sizes": [30.0, 60.0, 111.0, 162.0, 213.0, 264.0], "max_sizes": [[]] * 6, "min_ratio": 20}
+    changes = {
+        "SSD": {"backbone": "VGG"},
+        "VGG": {"depth": 16, "normalizations": [20.0, -1, -1, -1, -1, -1]},
+        "SSDHead": {"anchor_generator": anchors},
+    }
+    detector, _ = build_detector(ROOT / FAMILIES["ssd"].config, overrides=changes)
+    assert [path.rpartition(".")[2] for path in stages_of(detector, "model.backbone")] == [
+        "conv_block_1",
+        "conv_block_2",
+        "fc7",
+    ]
