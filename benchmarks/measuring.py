@@ -53,8 +53,8 @@ def alone(task: Callable[..., object], *arguments: object) -> object:
 
 def machine() -> Record:
     """Returns how many multiply-adds per second matrix products reach here, and what ran."""
-    from ppdet_cam.detectors import threads
     from ppdet_cam.detectors.compat import paddle
+    from ppdet_cam.detectors.processor import available_cores
 
     one = np.random.default_rng(0).random((GEMM, GEMM), np.float32)
     tensor = paddle.to_tensor(one)
@@ -65,7 +65,7 @@ def machine() -> Record:
             GEMM**3 / best / 1e9, 1
         )
     return {
-        "cores": threads.available_cores(),
+        "cores": available_cores(),
         "threads (OMP_NUM_THREADS)": os.environ["OMP_NUM_THREADS"],
         "Python, paddle, numpy": f"{platform.python_version()}, {paddle.__version__}, {np.__version__}",
         **rates,

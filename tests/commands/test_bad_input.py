@@ -16,7 +16,8 @@ import requests
 from PIL import Image
 from support.families import FAMILIES
 from support.places import ROOT
-from support.runs import BLAZEFACE, PHOTO, SSD, contents
+from support.runs import BLAZEFACE, PHOTO, SSD
+from support.trees import contents
 
 from ppdet_cam.detectors.families import families
 from ppdet_cam.errors import ScoreMismatchError

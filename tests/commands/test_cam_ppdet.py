@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from support.families import FAMILIES
 from support.places import ROOT
-from support.runs import BLAZEFACE, PHOTO, SSD, contents
+from support.runs import BLAZEFACE, PHOTO, SSD
+from support.trees import contents
 
 import ppdet_cam
 from ppdet_cam import Explainer

@@ -6,7 +6,8 @@ import json
 
 import pytest
 from support.places import ROOT
-from support.runs import BLAZEFACE, PHOTO, SSD, contents
+from support.runs import BLAZEFACE, PHOTO, SSD
+from support.trees import contents
 
 from ppdet_cam.methods import methods
 from ppdet_cam.questions.overlaps import iou

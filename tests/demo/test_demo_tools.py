@@ -15,7 +15,7 @@ import pytest
 import scenes
 import train
 from support.places import ROOT
-from support.runs import contents
+from support.trees import contents
 
 from ppdet_cam.detectors.building import build_detector
 from ppdet_cam.images.reading import read_image

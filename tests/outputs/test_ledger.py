@@ -22,7 +22,7 @@ from support.ledger_runs import (
     run,
     without_times,
 )
-from support.runs import contents
+from support.trees import contents
 
 from ppdet_cam.errors import OutputError
 from ppdet_cam.outputs import files

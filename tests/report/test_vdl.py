@@ -18,7 +18,8 @@ from support.report_runs import (
     missed_record,
     write_run,
 )
-from support.runs import BLAZEFACE, PHOTO, contents
+from support.runs import BLAZEFACE, PHOTO
+from support.trees import contents
 
 from ppdet_cam.errors import ConfigError, OutputError, PpdetCamError
 from ppdet_cam.outputs import files

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from support.many_images import ALL_KINDS, CHOICE, SIDE, THRESHOLD, Many, without_times
 from support.places import ROOT
-from support.runs import BLAZEFACE, PHOTO, contents
+from support.runs import BLAZEFACE, PHOTO
+from support.trees import contents
 
 from ppdet_cam import Explainer
 from ppdet_cam.commands.progress import ImagesBar

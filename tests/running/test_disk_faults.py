@@ -12,7 +12,8 @@ from PIL import Image
 from support.disk_faults import failing
 from support.many_images import Many, without_times
 from support.places import ROOT
-from support.runs import Command, contents
+from support.runs import Command
+from support.trees import contents
 
 from ppdet_cam.outputs.manifest import files_of
 

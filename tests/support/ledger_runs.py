@@ -22,7 +22,7 @@ from ppdet_cam.images.inputs import ImageFile  # noqa: E402
 from ppdet_cam.outputs.ledger import Ledger, Place, open_run  # noqa: E402
 from ppdet_cam.outputs.manifest import failed_record, files_of  # noqa: E402
 from ppdet_cam.outputs.sharding import Rank  # noqa: E402
-from support.runs import contents  # noqa: E402  (needs the path above)
+from support.trees import contents  # noqa: E402  (needs the path above)
 
 DOCUMENT = {"schema_version": 2, "flags": {"method": "gradcam", "cam_out": "x"}, "settings": {"NMS.top": 10}}
 NAMES = ("a", "a/b", "c d", "ü 行", "broken", "e")

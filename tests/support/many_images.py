@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from support.runs import BLAZEFACE, Command, Run, contents
+from support.runs import BLAZEFACE, Command, Run
+from support.trees import contents
 
 SIDE = 96
 THRESHOLD = 0.2

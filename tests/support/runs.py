@@ -99,11 +99,3 @@ def save_seeded_weights(folder: Path, detector_of) -> dict[Path, Path]:
         saved[config] = folder / f"{name}.pdparams"
         paddle.save(detector_of(name).model.state_dict(), str(saved[config]))
     return saved
-
-
-def contents(folder: Path) -> dict[str, bytes | None]:
-    """Returns everything below a folder: relative path -> content, None for folders."""
-    return {
-        str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-    }
