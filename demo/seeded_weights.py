@@ -58,6 +58,12 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     if hasattr(detector.model, "detr_head"):
         _standardise(detector, frame, box_layers, spread=QUERY_SPREAD)
         _standardise(detector, frame, class_layers, spread=QUERY_SOFTMAX_SPREAD if softmax else SIGMOID_SPREAD)
+        if softmax:  # in a large image the queries are alike: the best class is to stand out, or none would reach 0.5
+            inputs, geometry = detector.reader.prepare(frame)
+            scores = detector.extractor.candidates(detector.replay(inputs, frame)[1], geometry).scores
+            bias = class_layers[0].bias.numpy()
+            bias[scores.max(axis=0).argmax()] += QUERY_SOFTMAX_SPREAD
+            class_layers[0].bias.set_value(bias)
         _lift(detector, frame, [(layer, slice(len(detector.class_names))) for layer in class_layers], boxes=boxes)
         return
     rpn = getattr(detector.model, "rpn_head", None)
