@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-r"""Measures all CAM methods on the demo detectors and drawn scenes: the tables of docs/faithfulness.md.
+r"""Measures the CAM methods on really trained detectors and on the demo detectors: the tables of docs/faithfulness.md.
 
     python demo/scenes.py --out demo_out/scenes --split val --images 250 --seed 2
-    python benchmarks/faithfulness.py --out demo_out/faithfulness --write docs/faithfulness.md
+    python benchmarks/faithfulness.py --real WEIGHTS_AND_PHOTOGRAPHS --out demo_out/faithfulness --write docs
 
-Each detector is measured as `cam_eval` does: the methods of few passes on more images, the others on fewer.
-What was measured stays in --out, so an interrupted run goes on where it stopped, and models may be measured one by one.
+Each detector is measured as `cam_eval` does: what takes a pass or two on more images, what takes many on fewer.
+What was measured stays in --out, so an interrupted run goes on where it stopped, and detectors and parts may be
+measured one by one; the pages have what is there. Without --real the demo detectors alone are measured.
 """
 
 from __future__ import annotations
@@ -13,170 +14,139 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
-from pages import write_between  # noqa: E402
-from recipes import CONFIGS, SCENES, WEIGHTS  # noqa: E402
-
+from benchmarks.faithful.subjects import Subject, demo_detectors, trained_detectors  # noqa: E402
+from benchmarks.faithful.tables import COLUMNS, Document, long_tables, short_table  # noqa: E402
+from benchmarks.pages import write_between  # noqa: E402
 from ppdet_cam.commands.progress import ImagesBar  # noqa: E402
-from ppdet_cam.evaluation.config import ALL, EvalConfig, usual_methods  # noqa: E402
+from ppdet_cam.evaluation.config import SANITY, EvalConfig, usual_methods  # noqa: E402
 from ppdet_cam.evaluation.files import EVAL_FILE  # noqa: E402
 from ppdet_cam.evaluation.running import evaluate  # noqa: E402
-from ppdet_cam.evaluation.tables import markdown_table  # noqa: E402
 from ppdet_cam.questions.question import AUTO  # noqa: E402
 from ppdet_cam.questions.targets import DEFAULT_TARGET  # noqa: E402
 
-BACKBONE, NECK, ROI = "model.backbone", "model.neck", "model.bbox_head.roi_extractor"
-# SSD has no neck, and this BlazeFace's hands the backbone's maps on as they are
-LAYERS: Mapping[str, tuple[str, ...]] = {
-    "blazeface": (BACKBONE,),
-    "faster_rcnn": (BACKBONE, NECK, ROI),
-    "mask_rcnn": (BACKBONE, NECK, ROI),
-    "ppyolo_tiny": (BACKBONE, NECK),
-    "ppyoloe": (BACKBONE, NECK),
-    "retinanet": (BACKBONE, NECK),
-    "ssd": (BACKBONE,),
-}
-ONE_CLASS = ("blazeface",)  # without a runner-up, so without the target "lead"
-COLUMNS = ("pointing", "energy", "evidence_hit", "evidence_energy", "deletion", "insertion", "insertion_minus_deletion")
-Row = Mapping[str, dict]
+PAGE, TRAINED_PAGE, DEMO_PAGE = "faithfulness.md", "faithfulness_trained.md", "faithfulness_demo.md"
+BOTH = (DEFAULT_TARGET, "lead")
+PLACE = ("pointing", "energy", "evidence_hit", "evidence_energy")
+CURVES = ("deletion", "insertion", "insertion_minus_deletion")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One evaluation of each detector. Those of as many images share a table.
+    """One evaluation of each detector.
 
     Attributes:
         name: of its folder.
         methods: that are compared.
-        images: how many.
+        images: how many; None for all.
         metrics: that are measured.
+        costly_boxes: of how many boxes of an image deletion, insertion and sanity are measured.
         refine_by: as `Question` has it.
         targets: that are explained.
     """
 
     name: str
     methods: tuple[str, ...]
-    images: int
+    images: int | None
     metrics: tuple[str, ...]
+    costly_boxes: int = 1
     refine_by: tuple[str, ...] = ()
     targets: tuple[str, ...] = (DEFAULT_TARGET,)
 
 
-REFINED = ("eigengradcam", "hirescam", "layercam")
-PARTS = (
-    Part("usual", (*usual_methods(), "occlusion"), 5, (ALL,)),
-    Part("refined", REFINED, 5, COLUMNS, refine_by=(AUTO,), targets=(DEFAULT_TARGET, "lead")),
-    Part("perturbing", ("ablationcam", "drise", "scorecam"), 1, COLUMNS),
+TRAINED_PARTS = (
+    Part("maps", usual_methods(), None, COLUMNS, costly_boxes=5),
+    Part("sanity", ("stagecam", "layercam", "hirescam", "gradcam"), None, (SANITY,)),
+)
+DEMO_PARTS = (
+    Part("place", usual_methods(), 100, PLACE),
+    Part("lead", ("stagecam", "layercam"), 100, PLACE, targets=("lead",)),
+    Part("refined", ("layercam",), 20, PLACE, refine_by=(AUTO,), targets=BOTH),
+    Part("curves", usual_methods(), 20, CURVES),
+    Part("sanity", ("stagecam", "layercam", "hirescam", "gradcam"), 5, (SANITY,)),
+    Part("slow", ("occlusion", "ablationcam", "drise", "scorecam"), 20, COLUMNS),
 )
 
 
-def measure(model: str, part: Part, folder: Path) -> None:
-    """Measures a demo detector, or goes on with it; prints which images failed."""
+def measure(subject: Subject, part: Part, folder: Path) -> None:
+    """Measures a detector, or goes on with it; prints which images failed."""
+    targets = tuple(target for target in part.targets if subject.has_rivals or target == DEFAULT_TARGET)
+    if not targets:
+        return
     config = EvalConfig(
-        config=CONFIGS / f"{model}.yml",
-        overrides=(f"weights={WEIGHTS / f'{model}.pdparams'}",),
-        gt=SCENES / "annotations" / "val.json",
-        folder=SCENES / "val",
+        config=subject.config,
+        overrides=subject.overrides,
+        gt=subject.gt,
+        folder=subject.folder,
         out=folder,
         methods=part.methods,
-        layers=LAYERS[model],
+        layers=subject.layers,
         metrics=part.metrics,
         images=part.images,
-        costly_boxes=1,
+        costly_boxes=part.costly_boxes,
+        draw_threshold=subject.draw_threshold,
         resume=True,
         refinements=(part.refine_by,),
-        targets=(DEFAULT_TARGET,) if model in ONE_CLASS else part.targets,
+        targets=targets,
     )
     for failure in evaluate(config, ImagesBar()).failures:
-        print(f"{model}: {failure.path}: {failure.reason}", file=sys.stderr)
+        print(f"{subject.name}: {failure.path}: {failure.reason}", file=sys.stderr)
 
 
-def tables(out: Path, models: Sequence[str]) -> str:
-    """Returns all that was measured so far as Markdown."""
-    return "\n\n".join(
-        piece
-        for images in sorted({part.images for part in PARTS}, reverse=True)
-        for piece in _on_scenes(out, [part for part in PARTS if part.images == images], models)
-    )
-
-
-def _on_scenes(out: Path, parts: Sequence[Part], models: Sequence[str]) -> Iterator[str]:
-    """Yields the tables of what was measured on the same scenes."""
-    yield f"## On {parts[0].images} {'scene' if parts[0].images == 1 else 'scenes'}"
-    for model in models:
-        files = [out / part.name / model / EVAL_FILE for part in parts]
+def found_in(out: Path, subjects: Sequence[Subject], parts: Sequence[Part]) -> dict[str, list[Document]]:
+    """Returns a detector's name -> what was measured of it so far."""
+    found = {}
+    for subject in subjects:
+        files = [_folder(out, part, subject) / EVAL_FILE for part in parts]
         documents = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
         if documents:
-            yield f"### `{model}` (boxes: {documents[0]['found']}, scenes: {documents[0]['images']})"
-            yield _table([row for document in documents for row in document["maps"]])
-        for document in documents:
-            if document["sanity"]:
-                yield _sanity(document)
+            found[subject.name] = documents
+    return found
 
 
-def _table(found: Sequence[Row]) -> str:
-    """Returns a line per method and layer, then one per baseline: every evaluation of the same scenes has these."""
-    baselines = {(row["method"], row["layer"]): row for row in found if not _is_method(row)}
-    lines = [*filter(_is_method, found), *baselines.values()]
-    best = {name: _best(lines, name) for name in COLUMNS}
-    rows = []
-    for row in lines:
-        cells = [_cell(row["metrics"].get(name), best[name], row) for name in COLUMNS]
-        rows.append([f"`{row['method']}`", f"`{row['layer']}`" if row["layer"] else "-", *cells])
-    return markdown_table(["method", "layer", *COLUMNS], rows)
-
-
-def _best(found: Sequence[Row], name: str) -> str | None:
-    means = [_printed(row["metrics"][name]) for row in found if name in row["metrics"] and _is_method(row)]
-    return (min if name == "deletion" else max)(means, key=float, default=None)
-
-
-def _is_method(row: Row) -> bool:
-    return row["no_better_than"] is not None
-
-
-def _cell(interval: Mapping[str, float] | None, best: str | None, row: Row) -> str:
-    if interval is None:
-        return "-"
-    text = _printed(interval)
-    return f"**{text}**" if _is_method(row) and text == best else text
-
-
-def _printed(interval: Mapping[str, float]) -> str:
-    return f"{interval['mean']:.3f}"
-
-
-def _sanity(document: Mapping[str, list]) -> str:
-    rows = [
-        [f"`{row['method']}`", f"`{row['layer']}`", *(f"{one['mean']:.2f} / {two['mean']:.2f}" for one, two in pairs)]
-        for row in document["sanity"]
-        for pairs in [list(zip(row["spearman"], row["ssim"]))]
+def pages(trained: Mapping[str, Sequence[Document]], demo: Mapping[str, Sequence[Document]]) -> dict[str, str]:
+    """Returns the name of each page with tables -> the tables."""
+    first = [
+        "### Really trained, photographs",
+        short_table(trained),
+        "### Demo detectors, drawn scenes",
+        short_table(demo),
     ]
-    caption = "Sanity: rank correlation / structural similarity with the own map, the model made random from the top:"
-    return f"{caption}\n\n{markdown_table(['method', 'layer', *document['parts']], rows)}"
+    return {
+        PAGE: "\n\n".join(first),
+        TRAINED_PAGE: "\n\n".join(piece for name, found in trained.items() for piece in long_tables(name, found)),
+        DEMO_PAGE: "\n\n".join(piece for name, found in demo.items() for piece in long_tables(name, found)),
+    }
+
+
+def _folder(out: Path, part: Part, subject: Subject) -> Path:
+    return out / part.name / subject.name.replace(" ", "_")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(LAYERS), choices=list(LAYERS))
-    parser.add_argument("--parts", nargs="+", default=[part.name for part in PARTS], choices=[p.name for p in PARTS])
+    parser.add_argument("--real", type=Path, help="folder of really trained weights and annotated photographs")
+    parser.add_argument("--only", nargs="+", metavar="DETECTOR", help="measure these alone")
+    names = list(dict.fromkeys(part.name for part in (*TRAINED_PARTS, *DEMO_PARTS)))
+    parser.add_argument("--parts", nargs="*", default=names, choices=names, help="measure these alone")
     parser.add_argument("--out", type=Path, default=Path("demo_out/faithfulness"))
-    parser.add_argument("--write", type=Path, help="put the tables of all that is in --out into this page")
+    parser.add_argument("--write", type=Path, metavar="DOCS", help="put what is in --out into the pages of this folder")
     options = parser.parse_args()
-    for part in (part for part in PARTS if part.name in options.parts):
-        for model in options.models:
-            measure(model, part, options.out / part.name / model)
-    text = tables(options.out, list(LAYERS))
-    if options.write:
-        write_between(options.write, text)
-    else:
-        print(text)
+    trained = trained_detectors(options.real, options.out) if options.real else []
+    demo = demo_detectors()
+    for subjects, parts in ((trained, TRAINED_PARTS), (demo, DEMO_PARTS)):
+        for part in (part for part in parts if part.name in options.parts):
+            for subject in (one for one in subjects if not options.only or one.name in options.only):
+                measure(subject, part, _folder(options.out, part, subject))
+    texts = pages(found_in(options.out, trained, TRAINED_PARTS), found_in(options.out, demo, DEMO_PARTS))
+    for page, text in texts.items():
+        write_between(options.write / page, text) if options.write else print(text)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ppdet_cam.structures import Frame
 
 Record = dict[str, object]
+METHOD = "layercam"  # its cost is what every gradient method's is: that of one backward pass from the layer on
 COMMAND_BOXES = 10
 COMMAND_THRESHOLD = 0.1
 LIGHT_BOXES = 4  # that both tools explain per repeat; a heavy case gets one
@@ -113,7 +114,7 @@ def boxes(name: str, weights_folder: str, repeats: int) -> list[Record]:
     for layer, goal in zip(case.layers, case.goals):
         # one backward serves all RoIs: its cost per box is that of the usual number of boxes
         ours_boxes = COMMAND_BOXES if layer == ROI else chosen
-        explainer = Explainer.from_config(case.config, weights=weights, layers=layer)
+        explainer = Explainer.from_config(case.config, weights=weights, layers=layer, method=METHOD)
         question = dataclasses.replace(explainer.question, selection=_best(explainer, ours_boxes))
         quiet = io.StringIO()
         with tempfile.TemporaryDirectory() as out, contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
@@ -205,7 +206,9 @@ def _refined_boxes(name: str, weights_folder: str, repeats: int) -> Record:
 
     case = CASES[name]
     frame = read_image(case.image)
-    explainer = Explainer.from_config(case.config, weights=case.weights(Path(weights_folder)), layers=BACKBONE)
+    explainer = Explainer.from_config(
+        case.config, weights=case.weights(Path(weights_folder)), layers=BACKBONE, method=METHOD
+    )
     best = dataclasses.replace(explainer.question, selection=_best(explainer, COMMAND_BOXES))
     questions = {"as_they_are": best, "refined": dataclasses.replace(best, refine_by=("auto",))}
     found: dict[str, list[float]] = {key: [] for key in questions}
@@ -224,7 +227,9 @@ def by_count(name: str, weights_folder: str, counts: Sequence[int]) -> list[Reco
     case, records = CASES[name], []
     frame = read_image(case.image)
     for layer in case.layers:
-        explainer = Explainer.from_config(case.config, weights=case.weights(Path(weights_folder)), layers=layer)
+        explainer = Explainer.from_config(
+            case.config, weights=case.weights(Path(weights_folder)), layers=layer, method=METHOD
+        )
         for count in counts:
             question = dataclasses.replace(explainer.question, selection=_best(explainer, count))
             forward, explain, done = _explained(explainer, frame, question)
@@ -250,7 +255,7 @@ def at_pixels(name: str, weights_folder: str, pixels: int) -> Record:
     changes = {"TestReader": reader, **({"eval_size": [pixels, pixels]} if settings.get("eval_size") else {})}
     detector, _ = build_detector(case.config, overrides=changes)
     detector.load_weights(str(case.weights(Path(weights_folder))))
-    explainer = Explainer(detector, layers=BACKBONE)
+    explainer = Explainer(detector, layers=BACKBONE, method=METHOD)
     question = dataclasses.replace(explainer.question, selection=_best(explainer, 1))
     frame = read_image(case.image)
     turns = [_explained(explainer, frame, question) for _ in range(SIZE_REPEATS)]
@@ -324,7 +329,7 @@ def _plain(case: Case, weights: str, out: str) -> list[str]:
 
 def _ours(case: Case, weights: str, layer: str, out: str, *, more: Sequence[str] = ()) -> list[str]:
     program = [sys.executable, "tools/cam_ppdet.py", "-c", str(case.config), "--infer_img", str(case.image)]
-    asked = ["--draw_threshold", str(COMMAND_THRESHOLD), "--top_k", str(COMMAND_BOXES)]
+    asked = ["--draw_threshold", str(COMMAND_THRESHOLD), "--top_k", str(COMMAND_BOXES), "--method", METHOD]
     return [*program, *asked, "--cam_out", out, "--target_feature_layer_name", layer, *more, "-o", f"weights={weights}"]
 
 

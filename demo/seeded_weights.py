@@ -264,20 +264,27 @@ def _lift(
     parameters = [(layer.weight if layer.bias is None else layer.bias, part) for layer, part in changed]
     before = [(parameter, part, parameter.numpy()) for parameter, part in parameters]
 
-    def score_of_rank(raised: float) -> float:
+    def best_and_next(raised: float) -> tuple[float, float]:
+        """Returns the best score and the first one that is too many."""
         for parameter, part, values in before:
             lifted = values.copy()
             lifted[part] += np.float32(raised * len(values) / values.size)
             parameter.set_value(lifted)
         _, record = detector.replay(inputs, frame)
-        scores = detector.extractor.candidates(record, geometry).scores
-        return float(np.sort(scores.ravel())[::-1][boxes])
+        scores = np.sort(detector.extractor.candidates(record, geometry).scores.ravel())[::-1]
+        return float(scores[0]), float(scores[boxes])
 
-    low, high = -12.0, 12.0
-    for _ in range(10):  # to 0.02
+    low, high = -48.0, 48.0
+    for halvings in range(20):  # to 0.0001, for candidates that are much alike
         middle = (low + high) / 2
-        low, high = (middle, high) if score_of_rank(middle) < 0.499 else (low, middle)
-    score_of_rank(low)
+        best, following = best_and_next(middle)
+        if following >= 0.4999:
+            high = middle
+            continue
+        low = middle
+        if halvings > 11 and best > 0.5001:
+            return
+    best_and_next(low)
 
 
 def _standardise(detector: Detector, frame: Frame, layers: list[nn.Layer], *, spread: float) -> list[np.ndarray]:

@@ -16,7 +16,7 @@ sys.path[:0] = [str(ROOT)]
 from ppdet_cam import Explainer  # noqa: E402
 from ppdet_cam.images.reading import read_image  # noqa: E402
 from ppdet_cam.methods import methods  # noqa: E402
-from ppdet_cam.questions.truth import read_ground_truth  # noqa: E402
+from ppdet_cam.questions.annotations import read_ground_truth  # noqa: E402
 from ppdet_cam.render import draw_explanation, draw_heatmap, encode_jpeg  # noqa: E402
 from ppdet_cam.structures import Explanation, MapStatus  # noqa: E402
 
@@ -87,7 +87,7 @@ def method_sheet() -> None:
 
 def target_sheet() -> None:
     """Several targets on one box."""
-    explainer = explainer_of("ppyoloe", layers="model.neck")
+    explainer = explainer_of("ppyoloe", layers="model.neck", method="layercam")
     photo = read_image(SCENES / "scene_1.jpg").image
     wanted = ["class", "contrast:van", "other:van", "box", "box:left", "box:top", "box:right", "box:bottom"]
     tiles = [tile(photo, best(explainer, "scene_1.jpg", "ambulance", target=name), name) for name in wanted]
@@ -96,7 +96,7 @@ def target_sheet() -> None:
 
 def layer_sheet() -> None:
     """Several layers on one box of a detector with two stages."""
-    explainer = explainer_of("mask_rcnn")
+    explainer = explainer_of("mask_rcnn", method="hirescam")
     photo = read_image(SCENES / "scene_1.jpg").image
     wanted = [
         "model.backbone",
@@ -131,13 +131,13 @@ def asked_box() -> None:
     explainer = explainer_of("mask_rcnn", draw_threshold=0.9)
     frame = read_image(SCENES / "scene_1.jpg")
     truth = read_ground_truth(SCENES / "annotations.json", explainer.detector.class_names)
-    answered = [e for e in explainer(frame, true_boxes=truth.of(SCENES / "scene_1.jpg")) if e.answer]
+    answered = [e for e in explainer(frame, true_boxes=truth.boxes[truth.name_of(SCENES / "scene_1.jpg")]) if e.answer]
     save("asked_box.jpg", draw_explanation(frame.image, answered[0]))
 
 
 def refinement_sheet() -> None:
     """Objects that are what they are by one mark: their maps at the backbone, and below the same refined."""
-    explainer = explainer_of("faster_rcnn")
+    explainer = explainer_of("faster_rcnn", method="layercam")
     photo = read_image(SCENES / "scene_1.jpg").image
     tiles = [
         tile(photo, best(explainer, "scene_1.jpg", name, refine_by=refine_by), caption or name)
@@ -147,12 +147,25 @@ def refinement_sheet() -> None:
     save("refined.jpg", sheet(tiles, 4))
 
 
+def stage_sheet() -> None:
+    """The same objects: maps of the backbone's output alone, and below those on which its stages agree."""
+    explainer = explainer_of("faster_rcnn")
+    photo = read_image(SCENES / "scene_1.jpg").image
+    tiles = [
+        tile(photo, best(explainer, "scene_1.jpg", name, **choices), caption)
+        for choices, caption in (({"method": "layercam"}, "layercam"), ({}, "default"), ({"target": "lead"}, "lead"))
+        for name in ("ambulance", "sealed_parcel", "wired_lamp", "van")
+    ]
+    save("stages.jpg", sheet(tiles, 4))
+
+
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     method_sheet()
     target_sheet()
     layer_sheet()
     refinement_sheet()
+    stage_sheet()
     model_sheet()
     asked_box()
 

@@ -38,16 +38,26 @@ class Row:
     Attributes:
         label: which.
         values: metric -> mean with its interval; evidence metrics also as "evidence_hit inside" and "... outside".
-        no_better: baseline -> the telling metrics in which the maps are not shown to be better than it; None for the
+        over: baseline that knows the box -> telling metric -> mean difference from it on the same boxes; None for the
             baselines themselves.
         deletion, insertion: the mean curves, empty if not measured.
     """
 
     label: Label
     values: Mapping[str, Interval]
-    no_better: Mapping[str, tuple[str, ...]] | None
+    over: Mapping[str, Mapping[str, Interval]] | None
     deletion: tuple[float, ...] = ()
     insertion: tuple[float, ...] = ()
+
+    @property
+    def no_better(self) -> Mapping[str, tuple[str, ...]] | None:
+        """Baseline -> the telling metrics in which the maps are not shown to be better than it; None as `over`."""
+        if self.over is None:
+            return None
+        return {
+            baseline: tuple(name for name, difference in differences.items() if not _is_better(name, difference))
+            for baseline, differences in self.over.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -129,28 +139,29 @@ def _rows(boxes: _Boxes) -> tuple[Row, ...]:
         Row(
             label,
             {name: _interval(of_metric) for name, of_metric in own.items()},
-            None if label.is_baseline else _no_better(own, values),
+            None if label.is_baseline else _over(own, values),
             *_mean_curves(curves.get(label, [])),
         )
         for label, own in values.items()
     )
 
 
-def _no_better(own: Mapping[str, _Values], values: Mapping[Label, Mapping[str, _Values]]) -> dict[str, tuple[str, ...]]:
-    """Returns, for each baseline that knows the box, the metrics whose paired difference does not show an advantage."""
+def _over(own: Mapping[str, _Values], values: Mapping[Label, Mapping[str, _Values]]) -> dict[str, dict[str, Interval]]:
+    """Returns, for each baseline that knows the box and each telling metric, the paired difference from it."""
     found = {}
     for baseline in BOX_BASELINES:
         theirs = values.get(Label(baseline, ""), {})
         shared = [name for name in TELLING if name in own and name in theirs]
-        found[baseline] = tuple(name for name in shared if not _is_better(name, own[name], theirs[name]))
+        found[baseline] = {name: _difference(own[name], theirs[name]) for name in shared}
     return found
 
 
-def _is_better(name: str, own: _Values, theirs: _Values) -> bool:
+def _difference(own: _Values, theirs: _Values) -> Interval:
     boxes = [box for box in own if box in theirs]
-    difference = paired_difference(
-        [own[box] for box in boxes], [theirs[box] for box in boxes], [image for image, _ in boxes]
-    )
+    return paired_difference([own[box] for box in boxes], [theirs[box] for box in boxes], [image for image, _ in boxes])
+
+
+def _is_better(name: str, difference: Interval) -> bool:
     return difference.low > 0 if metrics.get(name).better is Better.HIGHER else difference.high < 0
 
 

@@ -206,6 +206,12 @@ def _row_record(row: Row) -> dict[str, object]:
         "no_better_than": None
         if row.no_better is None
         else {name: list(names) for name, names in row.no_better.items()},
+        "over": None
+        if row.over is None
+        else {
+            baseline: {name: _interval_record(difference) for name, difference in differences.items()}
+            for baseline, differences in row.over.items()
+        },
         "deletion_curve": list(row.deletion),
         "insertion_curve": list(row.insertion),
     }

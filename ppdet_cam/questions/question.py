@@ -12,7 +12,7 @@ from ppdet_cam.questions.slicing import Slicing
 from ppdet_cam.questions.targets import DEFAULT_TARGET, targets
 
 DEFAULT_LAYER = "model.backbone"
-DEFAULT_METHOD = "layercam"
+DEFAULT_METHOD = "stagecam"
 DEFAULT_THRESHOLD = 0.5
 DEFAULT_SEED = 0
 DEFAULT_BATCH = 8

@@ -53,7 +53,7 @@ def file_of(box):
 )
 def test_layers_are_put_together(command, words):
     """Separated by commas or by repeating the flag, two layers give every box their four levels."""
-    boxes = explained(command, *words, config=BLAZEFACE)
+    boxes = explained(command, "--method", "layercam", *words, config=BLAZEFACE)
     pair = ("model.backbone", "model.neck")
     assert layers_of(boxes) == tuple((layer, level) for layer in pair for level in (0, 1))
     for box in boxes:
@@ -63,7 +63,7 @@ def test_layers_are_put_together(command, words):
 
 def test_one_level_can_be_looked_at(command):
     """`@1` leaves the second level alone in the record, with the whole of the evidence or none."""
-    boxes = explained(command, "--target_feature_layer_name", "model.backbone@1")
+    boxes = explained(command, "--method", "layercam", "--target_feature_layer_name", "model.backbone@1")
     assert layers_of(boxes) == (("model.backbone", 1),)
     assert {round(box["levels"][0]["share"], 6) for box in boxes} <= {0.0, 1.0}
     assert boxes[0]["layers"] == ["model.backbone@1"]

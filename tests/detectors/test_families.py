@@ -34,7 +34,7 @@ ROI_LAYER = "model.bbox_head.roi_extractor"
 
 
 def explained(detector, photo, layers):
-    return Explainer(detector, layers=layers, draw_threshold=THRESHOLD)(photo)
+    return Explainer(detector, layers=layers, method="layercam", draw_threshold=THRESHOLD)(photo)
 
 
 def test_registered_architectures_are_tested(detector_of):

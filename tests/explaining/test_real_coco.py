@@ -18,8 +18,8 @@ CONFIGS = {
     "yolox_nano_300e_coco": "yolox/yolox_nano_300e_coco.yml",
 }
 # at least, for the default method at the default layer, over all boxes that score 0.5 or more
-POINTING = {"picodet_xs_320_coco_lcnet": 0.92, "yolox_nano_300e_coco": 0.90}  # measured: 0.939 of 65, 0.921 of 124
-ENERGY = {"picodet_xs_320_coco_lcnet": 0.45, "yolox_nano_300e_coco": 0.65}  # measured: 0.489, 0.684
+POINTING = {"picodet_xs_320_coco_lcnet": 0.93, "yolox_nano_300e_coco": 0.91}  # measured: 0.954 of 65, 0.936 of 124
+ENERGY = {"picodet_xs_320_coco_lcnet": 0.85, "yolox_nano_300e_coco": 0.86}  # measured: 0.872, 0.880
 MARGIN = 15  # pixels, of the pointing game as Zhang et al. (ECCV 2016) play it
 
 
@@ -53,7 +53,7 @@ def test_detections_are_those_of_plain_inference(name, results, real_folder, pho
 
 
 def test_maps_point_at_their_boxes(name, results, capsys):
-    """Every map shows something; nearly all peak in their box, and all but one in a hundred within the usual margin."""
+    """Every map shows something; nearly all peak in their box, and all but two in a hundred within the usual margin."""
     hits, near, inside = [], [], []
     for result in results:
         for found in result:
@@ -67,5 +67,5 @@ def test_maps_point_at_their_boxes(name, results, capsys):
         print(f"\n{name}: {len(hits)} boxes, pointing {np.mean(hits):.3f}, within {MARGIN} pixels {np.mean(near):.3f}")
         print(f"energy in box {np.mean(inside):.3f}")
     assert np.mean(hits) >= POINTING[name]
-    assert np.mean(near) >= 0.99
+    assert np.mean(near) >= 0.98
     assert np.mean(inside) >= ENERGY[name]

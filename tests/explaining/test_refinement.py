@@ -146,8 +146,8 @@ def test_auto_finds_strides_2_and_4_in_every_family(name: str, detector_of, phot
 
 @pytest.fixture(scope="module")
 def explainer():
-    """A trained detector with two stages."""
-    return Explainer.from_config(ROOT / "configs/demo/faster_rcnn.yml")
+    """A trained detector with two stages, and maps of exactly the layer's output."""
+    return Explainer.from_config(ROOT / "configs/demo/faster_rcnn.yml", method="layercam")
 
 
 def alone(explainer: Explainer, layer: str, **changes: object) -> np.ndarray:
@@ -221,7 +221,7 @@ def test_unknown_layer_is_refused(explainer) -> None:
 @pytest.mark.parametrize("model", ["faster_rcnn", "ppyoloe", "ssd"])
 def test_refined_maps_show_the_reason_where_it_is_known(model: str) -> None:
     """On the drawn scenes, far more of the map lies on the mark that alone makes an object its class."""
-    explainer = Explainer.from_config(ROOT / f"configs/demo/{model}.yml")
+    explainer = Explainer.from_config(ROOT / f"configs/demo/{model}.yml", method="layercam")
     truth = read_ground_truth(TRUTH, explainer.detector.class_names)
     found: dict[str, list[float]] = {"plain": [], "refined": []}
     for path, (kind, refine_by) in itertools.product(SCENES, (("plain", ()), ("refined", AUTO))):

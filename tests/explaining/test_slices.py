@@ -43,13 +43,13 @@ def test_one_slice_over_the_whole_image_changes_nothing(explainer, scene) -> Non
 @pytest.mark.parametrize("layers", ["model.backbone", "model.bbox_head.roi_extractor"])
 def test_each_map_is_that_of_its_slice(explainer, scene, layers: str) -> None:
     """Box, map, proposal and grids are the slice's, moved to where it lies; beyond it the map is zero."""
-    result = explainer(scene, slicing=ALL, layers=layers, draw_threshold=0.8)
+    result = explainer(scene, slicing=ALL, layers=layers, method="layercam", draw_threshold=0.8)
     windows = ALL.windows(scene.original_hw)
     assert len(windows) > 2 and len(result) > 3
     found = 0
     for left, top, right, bottom in windows:
         slice_ = Frame(scene.image[top:bottom, left:right].copy())
-        for alone in explainer(slice_, layers=layers, draw_threshold=0.8):
+        for alone in explainer(slice_, layers=layers, method="layercam", draw_threshold=0.8):
             moved = np.array(alone.detection.box_xyxy) + [left, top, left, top]
             (ours,) = [
                 one

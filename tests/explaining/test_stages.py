@@ -143,10 +143,10 @@ def test_blind_stage_takes_no_part_and_without_stages_the_map_is_layercam_s() ->
 
 
 def test_stages_are_the_last_whole_layers_on_the_way_down() -> None:
-    """At strides 4, 8 and 16, before the next stride begins; what comes back to stride 4 later is no stage."""
+    """At strides 2, 4, 8 and 16, before the next stride begins; what comes back to stride 4 later is no stage."""
     grids = [("b.stem", (64, 64)), ("b.one.conv", (32, 32)), ("b.one", (32, 32)), ("b.two", (16, 16))]
     grids += [("b.three.conv", (8, 8)), ("b.three", (8, 8)), ("b.four", (4, 4)), ("b.up", (32, 32))]
-    assert stages_among(grids) == ("b.one", "b.two", "b.three")
+    assert stages_among(grids) == ("b.stem", "b.one", "b.two", "b.three")
     assert stages_among([("b.patches", (8, 8))]) == ("b.patches",)
     assert stages_among([]) == ()
 
@@ -190,6 +190,7 @@ def test_stages_of_an_ssd_are_found_without_the_levels_behind() -> None:
     }
     detector, _ = build_detector(ROOT / FAMILIES["ssd"].config, overrides=changes)
     assert [path.rpartition(".")[2] for path in stages_of(detector, "model.backbone")] == [
+        "conv_block_0",
         "conv_block_1",
         "conv_block_2",
         "fc7",

@@ -1,0 +1,1 @@
+"""Which detectors and parts the faithfulness benchmark measures, and its tables."""
