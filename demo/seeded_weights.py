@@ -30,6 +30,7 @@ from paddle import nn  # noqa: E402
 
 # Spread of the class logits over the image: enough for scores to differ, too little to saturate.
 SIGMOID_SPREAD, SOFTMAX_SPREAD, BOX_SPREAD = 1.0, 3.0, 0.3
+FEATURE_SPREAD = 1.0  # of what object queries look at
 QUERY_SPREAD = 1.0  # of object queries' boxes, which start from nowhere
 QUERY_SOFTMAX_SPREAD = 6.0  # their best class is to score 0.5 without the help of a low background
 TOP_SCORE_LOGIT = 0.6  # the best box's logit over its rivals: scores about 0.5 to 0.8
@@ -56,6 +57,10 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
     _start_anew(list(dict.fromkeys([*class_layers, *box_layers])), random)
     _let_stages_agree(detector.model)
     if hasattr(detector.model, "detr_head"):
+        projections = getattr(detector.model.transformer, "input_proj", None)
+        norms = [one for one in projections.sublayers() if isinstance(one, nn.BatchNorm2D)] if projections else []
+        if norms:  # as training leaves them: gradients through sampled points grow with the features, layer by layer
+            _standardise(detector, frame, norms, spread=FEATURE_SPREAD)
         _standardise(detector, frame, box_layers, spread=QUERY_SPREAD)
         _standardise(detector, frame, class_layers, spread=QUERY_SOFTMAX_SPREAD if softmax else SIGMOID_SPREAD)
         if softmax:  # in a large image the queries are alike: the best class is to stand out, or none would reach 0.5
@@ -208,7 +213,9 @@ def _query_layers(model: nn.Layer) -> tuple[list[nn.Layer], list[nn.Layer]]:
     if hasattr(head, "score_head"):
         return [head.score_head], [head.bbox_head.layers[-1]]
     if hasattr(transformer, "dec_score_head"):
-        return [transformer.dec_score_head[-1]], [one.layers[-1] for one in transformer.dec_bbox_head]
+        last = getattr(transformer.decoder, "eval_idx", len(transformer.dec_bbox_head) - 1)  # RT-DETR may stop earlier
+        boxes = list(transformer.dec_bbox_head)[: last + 1]
+        return [transformer.dec_score_head[last]], [one.layers[-1] for one in boxes]
     return [transformer.score_head], [transformer.bbox_head.layers[-1]]
 
 

@@ -16,7 +16,7 @@ from ppdet_cam.structures import Detection, FeatureMap, Frame
 
 # How far the score's logit is moved. The smaller steps, of which single precision leaves less, are for scores with a
 # kink close by.
-LOGIT_STEPS = (0.02, 0.01, 0.005, 0.002, 0.001)
+LOGIT_STEPS = (0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002, 0.0001)
 TOLERANCE = 0.02
 
 

@@ -364,6 +364,24 @@ def _repair_peak_counts() -> None:
     cls._decode = counted_in_tensors(cls._decode)
 
 
+LEAST_EXPONENT = -80.0  # exp(80) is a float32, exp(89) is not
+
+
+def silu(x: paddle.Tensor) -> paddle.Tensor:
+    """Returns x * sigmoid(x), with a gradient of 0 where that is below 1e-32."""
+    return nn.functional.silu(x if x.stop_gradient else x.clip(min=LEAST_EXPONENT))
+
+
+def _repair_silu() -> None:
+    """RT-DETR, PP-YOLOE and others whose activation is `silu`: one very negative number blanks every map.
+
+    Error: none; the gradient of `paddle.nn.functional.silu` is NaN for x < -88.7, where exp(-x) is infinite.
+    Where: `ppdet.modeling.ops.get_act_fn("silu")`.
+    Versions: paddle 2.6.2 to 3.3 on a CPU; ppdet 2.6.0 to develop.
+    """
+    _module("ppdet.modeling.ops").ACT_SPEC["silu"] = silu
+
+
 DOWNLOAD_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two parts of the file
 
 
@@ -403,6 +421,7 @@ def apply_repairs() -> None:
     _repair_rotated_anchors()
     _repair_auxiliary_head()
     _repair_peak_counts()
+    _repair_silu()
     _repair_download_without_timeout()
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from unittest import mock
 
+import numpy as np
 import pytest
 from support.places import ROOT
 
@@ -31,6 +32,23 @@ def test_repaired_modules_concatenate_scalars(name):
     assert seen.concat([paddle.to_tensor(1), paddle.to_tensor([2, 3])]).tolist() == [1, 2, 3]
     assert seen.concat([paddle.ones([1, 2]), paddle.ones([1, 2])], axis=1).shape == [1, 4]
     assert seen.ones is paddle.ones
+
+
+def test_silu_has_a_gradient_wherever_it_has_a_value():
+    """Paddle's own is NaN where exp(-x) is infinite, so the repair is still needed; else both are the same."""
+
+    def values_and_gradients(function):
+        x = paddle.to_tensor([-200.0, -89.0, -70.0, -1.0, 0.0, 5.0], stop_gradient=False)
+        y = function(x)
+        return y.numpy(), paddle.grad(y.sum(), [x])[0].numpy()
+
+    values, gradients = values_and_gradients(paddle.nn.functional.silu)
+    repaired = compat._module("ppdet.modeling.ops").get_act_fn("silu")
+    ours, our_gradients = values_and_gradients(repaired)
+    assert np.isnan(gradients[:2]).all() and np.isfinite(our_gradients).all()
+    np.testing.assert_allclose(ours, values, atol=1e-32)
+    np.testing.assert_array_equal(our_gradients[2:], gradients[2:])
+    np.testing.assert_array_equal(our_gradients[:2], 0)
 
 
 def test_download_has_a_timeout(monkeypatch):

@@ -131,7 +131,9 @@ def test_choice_of_boxes_changes_no_map(ssd, photo):
 def test_level_alone_gives_its_part_of_the_whole_map(ssd, photo):
     """The levels' maps add up to the map of the layer, each with the share that the whole told for it."""
     (whole,) = ssd(photo, top_k=1, method="layercam")
-    parts = [ssd(photo, top_k=1, method="layercam", layers=f"model.backbone@{level.level}")[0] for level in whole.levels]
+    parts = [
+        ssd(photo, top_k=1, method="layercam", layers=f"model.backbone@{level.level}")[0] for level in whole.levels
+    ]
     total = sum(float(part.heatmap.sum()) for part in parts)
     np.testing.assert_allclose(
         sum(part.heatmap for part in parts), whole.heatmap, rtol=1e-4, atol=1e-6 * whole.heatmap.max()
