@@ -268,7 +268,8 @@ class LevelShare:
         grid_hw: cells along y and x.
         stride_yx: network input pixels per cell along y and x (for a RoI: of the box's own RoI).
         share: part of the evidence, 0 to 1; all shares of a box sum to 1, or are all 0 when there is none.
-        grid: the map on its own cells, of which it was put on the image; None when it was read from a manifest.
+        grid: the map on its own cells, of which it was put on the image; of a map that several grids made, the whole on
+            the finest of the layer that was named; None for the others, and when it was read from a manifest.
         cells: how many of its cells the gradient reaches, as `methods.cells_reached` counts them; None where none does
             or none was asked for.
     """

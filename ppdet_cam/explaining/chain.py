@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.detectors.layer_names import parse_layers
 from ppdet_cam.errors import ConfigError, LayerError
 from ppdet_cam.explaining.evidence import combined, level_heatmaps, map_on_image, refined
-from ppdet_cam.explaining.finer import finer_layers, stages_of
+from ppdet_cam.explaining.finer import finer_layers, looks_from, stages_of
 from ppdet_cam.explaining.gradients import attention_features, image_features, roi_features
 from ppdet_cam.explaining.perturbation import Progress, black_box_maps, occlusion_map, with_channel_scores
 from ppdet_cam.explaining.projection import box_on_original
@@ -38,6 +38,7 @@ class Asked:
         roi_layers: and for layers that see one row per RoI.
         attention: the same for cross-attention, which takes the layers' place where the method looks at it.
         stages: paths of the stages inside the layers that the method looks at as well, the finest first.
+        shifts: stride -> how far the grids of the stages are moved to where they look (`finer.looks_from`).
     """
 
     question: Question
@@ -48,6 +49,7 @@ class Asked:
     roi_layers: tuple[str, ...]
     attention: dict[str, tuple[int, ...] | None]
     stages: tuple[str, ...] = ()
+    shifts: Mapping[float, float] = dataclasses.field(default_factory=dict)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -104,6 +106,7 @@ def asked_of(detector: Detector, question: Question) -> Asked:
         tuple(roi_layers),
         attention,
         looked_into,
+        looks_from(detector) if looked_into else {},
     )
 
 
@@ -269,7 +272,7 @@ def _mapped(
         looked_at.append(own)
         if asked.method.levels is Levels.STAGES:
             stages = {path: [feature for feature in features if feature.layer == path] for path in asked.stages}
-            found.append(staged(own, stages, asked.method, geometry, cell_strides=strides))
+            found.append(staged(own, stages, asked.method, geometry, cell_strides=strides, shifts=asked.shifts))
             of_part = found[-1].on_image
         else:
             of_part = map_on_image(own, asked.method, geometry, cell_strides=strides)

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Sequence
 
 from ppdet_cam.detectors.detector import Detector
-from ppdet_cam.detectors.inner_layers import BACKBONE, backbone_grids
+from ppdet_cam.detectors.inner_layers import BACKBONE, BackboneGrids, backbone_grids
 from ppdet_cam.errors import LayerError
 from ppdet_cam.explaining.projection import nominal_stride
 
@@ -15,10 +15,13 @@ FINE_STRIDES = (2.0, 4.0)
 COARSE_STRIDE = 8.0
 STAGE_STRIDES = (2.0, 4.0, 8.0, 16.0)
 INPUT_PX = 128  # strides do not depend on it
+# Which part of it trained backbones leave. The centroids of single cells' gradients in the image lie about half as far
+# off as the kernels alone would have it, and maps moved by half are the truest on real detectors: docs/faithfulness.md.
+LEFT_BY_TRAINING = 0.5
 LAST_STRIDE = 64  # nothing that is looked for lies behind a layer so coarse
 
 _Grids = Sequence[tuple[str, tuple[int, int]]]
-_found: weakref.WeakKeyDictionary[Detector, _Grids] = weakref.WeakKeyDictionary()
+_found: weakref.WeakKeyDictionary[Detector, BackboneGrids] = weakref.WeakKeyDictionary()
 
 
 def finer_layers(detector: Detector) -> tuple[str, ...]:
@@ -37,7 +40,7 @@ def finer_layers(detector: Detector) -> tuple[str, ...]:
         >>> finer_layers(detector)  # of a CSPResNet  # doctest: +SKIP
         ('model.backbone.stem', 'model.backbone.stages.0')
     """
-    return finer_of(_grids_of(detector), detector.name)
+    return finer_of(_grids_of(detector).layers, detector.name)
 
 
 def stages_of(detector: Detector, path: str) -> tuple[str, ...]:
@@ -60,9 +63,30 @@ def stages_of(detector: Detector, path: str) -> tuple[str, ...]:
     if path != BACKBONE:
         return ()
     try:
-        return stages_among(_grids_of(detector))
+        return stages_among(_grids_of(detector).layers)
     except LayerError:
         return ()
+
+
+def looks_from(detector: Detector) -> dict[float, float]:
+    """Returns how far the backbone's grids lie from where they look, by their stride.
+
+    A grid is drawn with its cells side by side, cell i from i to i + 1 strides. Convolutions of odd kernels look around
+    pixel i times the stride, the corner of that cell: half a stride less half a pixel to the left and above, at stride
+    16 seven pixels and a half. Training makes up for a part of it, as boxes are predicted from the cells' centres, and
+    a kernel's weights need not be even. Maps of several strides have to be moved before they are held against each
+    other.
+
+    Returns:
+        Stride -> the shift to the right and below, in pixels of the network input; negative as a rule. Of a backbone
+        that does not run on an empty input nothing is known.
+    """
+    try:
+        centres = _grids_of(detector).first_centres
+    except LayerError:
+        return {}
+    strides = {INPUT_PX / rows: centre for rows, centre in centres.items()}
+    return {stride: LEFT_BY_TRAINING * (centre - stride / 2) for stride, centre in strides.items()}
 
 
 def stages_among(grids: _Grids) -> tuple[str, ...]:
@@ -76,7 +100,7 @@ def stages_among(grids: _Grids) -> tuple[str, ...]:
     return tuple(stages)
 
 
-def _grids_of(detector: Detector) -> _Grids:
+def _grids_of(detector: Detector) -> BackboneGrids:
     if detector not in _found:
         _found[detector] = backbone_grids(detector, (INPUT_PX, INPUT_PX), last_rows=INPUT_PX // LAST_STRIDE)
     return _found[detector]

@@ -42,10 +42,19 @@ def nominal_stride(input_length: int, cells: int) -> float:
     return ratio
 
 
-def image_placement(geometry: ImageGeometry, *, stride_yx: tuple[float, float]) -> GridPlacement:
-    """Returns where a grid over the whole network input lies on the original image."""
+def image_placement(geometry: ImageGeometry, *, stride_yx: tuple[float, float], shift_px: float = 0.0) -> GridPlacement:
+    """Returns where a grid over the whole network input lies on the original image.
+
+    Args:
+        geometry: where the image lies in the network input.
+        stride_yx: network input pixels per cell.
+        shift_px: how far to the right and below of the input's corner the grid's corner lies, in network input pixels.
+    """
     return GridPlacement(
-        top_left_yx=(-geometry.offset_yx[0] / geometry.scale_yx[0], -geometry.offset_yx[1] / geometry.scale_yx[1]),
+        top_left_yx=(
+            (shift_px - geometry.offset_yx[0]) / geometry.scale_yx[0],
+            (shift_px - geometry.offset_yx[1]) / geometry.scale_yx[1],
+        ),
         cell_yx=(stride_yx[0] / geometry.scale_yx[0], stride_yx[1] / geometry.scale_yx[1]),
     )
 
@@ -88,6 +97,31 @@ def project(grid_map: np.ndarray, placement: GridPlacement, *, original_hw: tupl
     columns = _tent_weights(grid_map.shape[1], placement.top_left_yx[1], placement.cell_yx[1], original_hw[1])
     along_x = columns @ np.asarray(grid_map, dtype=np.float64).T
     return (rows @ along_x.T).astype(np.float32)
+
+
+def gathered(heatmap: np.ndarray, placement: GridPlacement, *, grid_hw: tuple[int, int]) -> np.ndarray:
+    """Returns a map on a grid: what of it lies in each cell.
+
+    Args:
+        heatmap: [H, W], evidence per pixel.
+        placement: where the grid lies.
+        grid_hw: its size, in cells.
+
+    Returns:
+        float64 [h, w]. It sums to `heatmap.sum()` less what lies beside the grid.
+    """
+    rows, columns = (
+        _overlaps(cells, start, length, pixels)
+        for cells, start, length, pixels in zip(grid_hw, placement.top_left_yx, placement.cell_yx, heatmap.shape)
+    )
+    return rows @ np.asarray(heatmap, dtype=np.float64) @ columns.T
+
+
+def _overlaps(cells: int, start: float, cell_length: float, pixels: int) -> np.ndarray:
+    """Returns [cells, pixels]: the part of each pixel that lies in each cell of one axis."""
+    edges = start + np.arange(cells + 1) * cell_length
+    lows, highs = np.maximum(edges[:-1, None], np.arange(pixels)), np.minimum(edges[1:, None], np.arange(1, pixels + 1))
+    return np.maximum(highs - lows, 0.0)
 
 
 @lru_cache(maxsize=64)

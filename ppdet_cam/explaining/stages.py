@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from ppdet_cam.explaining.evidence import OnImage, map_on_image, placement_of, projected_levels
+from ppdet_cam.explaining.projection import gathered
 from ppdet_cam.methods import LEAST_CELLS, Method, agreement, cells_reached
-from ppdet_cam.structures import CellStrides, FeatureKind, FeatureMap, ImageGeometry, LevelShare, MapStatus
+from ppdet_cam.structures import CellStrides, FeatureKind, FeatureMap, GridMap, ImageGeometry, LevelShare, MapStatus
 
 # Standard deviations of the Gaussians that smooth, in cells of the level that the head made the box from. That cell is
 # the network's own measure of the object: a stage's map is smoothed to less than such a cell, and the layer's own map,
@@ -41,6 +43,7 @@ def staged(
     geometry: ImageGeometry,
     *,
     cell_strides: CellStrides | None = None,
+    shifts: Mapping[float, float] = MappingProxyType({}),
 ) -> Staged:
     """Returns the map on which a layer and the stages inside of it agree.
 
@@ -53,6 +56,8 @@ def staged(
         method: what makes a map on the grid of each.
         geometry: where the image lies in the network input.
         cell_strides: the size of a cell, for grids of which the head says so.
+        shifts: stride -> from where grids of it are drawn to where they look, as `finer.looks_from` has it: what is
+            multiplied has to lie in one place.
 
     Returns:
         A map that sums to what the layer's own map sums to (or, where that shows nothing, the first stage's): its unit
@@ -61,15 +66,15 @@ def staged(
 
     def on_image(features: Sequence[FeatureMap], cells: float) -> OnImage:
         blur_yx = (cells * cell_yx[0], cells * cell_yx[1])
-        return map_on_image(features, method, geometry, cell_strides=cell_strides, blur_yx=blur_yx)
+        return map_on_image(features, method, geometry, cell_strides=cell_strides, blur_yx=blur_yx, shifts=shifts)
 
     cell_yx = _own_cell(own, geometry, cell_strides)
-    sharp = on_image(own, 0.0)
+    sharp = map_on_image(own, method, geometry, cell_strides=cell_strides)
     of_stage = {path: on_image(features, STAGE_SMOOTHING) for path, features in stages.items()}
     taken = [path for path, found in of_stage.items() if found[2] is MapStatus.OK and not is_blind(stages[path])]
     if not taken:
         parts = projected_levels(sharp, original_hw=geometry.original_hw)
-        return Staged(sharp, tuple(parts), ())
+        return Staged((sharp[0], _on_one_grid(*sharp[:2]) if stages else sharp[1], sharp[2]), tuple(parts), ())
     gate = on_image(own, GATE_WIDENING)
     gates = gate[2] is MapStatus.OK and not is_blind(own)
     maps = [(gate, gates), *((found, path in taken) for path, found in of_stage.items())]
@@ -77,7 +82,22 @@ def staged(
     evidence = float((sharp if sharp[2] is MapStatus.OK else of_stage[taken[0]])[0].sum(dtype=np.float64))
     heatmap = (agreed * (evidence / float(agreed.sum()))).astype(np.float32)
     shares, parts = _divided(heatmap, maps)
-    return Staged((heatmap, tuple(shares), MapStatus.OK), tuple(parts), tuple(taken))
+    return Staged((heatmap, _on_one_grid(heatmap, shares), MapStatus.OK), tuple(parts), tuple(taken))
+
+
+def _on_one_grid(heatmap: np.ndarray, shares: Sequence[LevelShare]) -> tuple[LevelShare, ...]:
+    """Returns the shares, the finest level of the layer itself with the whole map on its grid, the others with none."""
+    own = [share for share in shares if share.layer == shares[0].layer]
+    finest = max(own, key=lambda share: share.grid_hw[0] * share.grid_hw[1])
+    grids = [_gathered(heatmap, share) if share is finest else None for share in shares]
+    return tuple(dataclasses.replace(share, grid=grid) for share, grid in zip(shares, grids))
+
+
+def _gathered(heatmap: np.ndarray, share: LevelShare) -> GridMap | None:
+    if share.grid is None:
+        return None
+    placement = share.grid.placement
+    return GridMap(gathered(heatmap, placement, grid_hw=share.grid_hw), placement)
 
 
 def is_blind(features: Sequence[FeatureMap]) -> bool:

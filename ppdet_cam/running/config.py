@@ -9,7 +9,7 @@ from pathlib import Path
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.images.inputs import Inputs
 from ppdet_cam.languages import check_lang
-from ppdet_cam.methods import Levels, methods
+from ppdet_cam.methods import methods
 from ppdet_cam.outputs.pictures import DEFAULT_KINDS, LAYER_KINDS, REPORT_KINDS, VIDEO_KINDS, Output
 from ppdet_cam.questions.question import ACTIVATIONS, Question
 
@@ -89,11 +89,6 @@ class RunConfig:
             raise ConfigError(
                 f"--raw_frame grid saves maps on feature grids, and --method {self.question.method}, which alters the "
                 "image, has none; use --raw_frame image"
-            )
-        if self.output.raw_frame == "grid" and methods.get(self.question.method).levels is Levels.STAGES:
-            raise ConfigError(
-                f"--raw_frame grid saves maps on feature grids, and a map of --method {self.question.method} is of "
-                "several grids put together; use --raw_frame image, or --method layercam for the layer's own"
             )
         if self.output.raw_frame == "grid" and self.question.refine_by:
             raise ConfigError(

@@ -10,13 +10,17 @@ from support.places import ROOT
 
 from ppdet_cam import Explainer
 from ppdet_cam.detectors.building import build_detector
+from ppdet_cam.detectors.inner_layers import first_centres
 from ppdet_cam.explaining.evidence import map_on_image
-from ppdet_cam.explaining.finer import stages_among, stages_of
+from ppdet_cam.explaining.finer import LEFT_BY_TRAINING, looks_from, stages_among, stages_of
+from ppdet_cam.explaining.projection import project
 from ppdet_cam.explaining.stages import GATE_WIDENING, STAGE_SMOOTHING, is_blind, staged
 from ppdet_cam.methods import agreement, cells_reached, methods
 from ppdet_cam.methods.stages import FLOOR
 from ppdet_cam.running.noticing import is_of_blind_layers
 from ppdet_cam.structures import FeatureKind, FeatureMap, ImageGeometry, MapStatus
+
+import paddle  # isort: skip  (after ppdet_cam, which loads what paddle needs loaded before it)
 
 STAGECAM = methods.get("stagecam")
 GEOMETRY = ImageGeometry(original_hw=(64, 64), padded_hw=(64, 64), scale_yx=(1.0, 1.0))
@@ -195,3 +199,62 @@ def test_stages_of_an_ssd_are_found_without_the_levels_behind() -> None:
         "conv_block_2",
         "fc7",
     ]
+
+
+# --- where they look
+
+
+def test_first_centres_by_hand() -> None:
+    """Kernels of 3 stay at the first pixel; patches of 2 look between two, here of cells 2 pixels wide."""
+    assert first_centres(64, [(64, 32, 0.0), (32, 32, 0.0), (32, 16, 0.5)]) == {64: 0.5, 32: 0.5, 16: 1.5}
+    # nobody is seen to halve: at the beginning the image is taken apart, later every other row is the middle of a pooling
+    assert first_centres(64, [(32, 32, 0.0), (16, 16, 0.0)]) == {64: 0.5, 32: 1.0, 16: 1.0}
+    # two ways side by side, as in a shortcut: their mean
+    assert first_centres(64, [(64, 32, 0.0), (64, 32, 0.5)])[32] == 0.75
+
+
+@pytest.mark.parametrize("name", ["ssd", "picodet"])
+def test_impulses_of_the_image_are_seen_where_the_grids_are_moved_to(name: str, detector_of) -> None:
+    """Of the real backbone's strided layers, all weights 1: the cells that see a pixel lie around it, when moved."""
+    detector = detector_of(name)
+    shifts = looks_from(detector)
+    strided = [
+        (int(layer._kernel_size[0]), int(layer._stride[0]), layer._padding)
+        for _, layer in detector.model.backbone.named_sublayers()
+        if isinstance(layer, paddle.nn.Conv2D) and int(layer._stride[0]) > 1
+    ]
+    pixels = paddle.arange(256, dtype="float32")
+    weights, stride = paddle.eye(256), 1
+    for kernel, step, padding in strided[:4]:
+        one = paddle.nn.functional.conv1d(
+            weights.unsqueeze(1),
+            paddle.ones([1, 1, kernel]),
+            stride=step,
+            padding=padding if isinstance(padding, int) else padding[0],
+        )
+        weights, stride = one.squeeze(1), stride * step  # [pixel, cell]
+        cell = weights.shape[1] // 2
+        seen = float((weights[:, cell] * (pixels + 0.5)).sum() / weights[:, cell].sum())
+        assert seen == pytest.approx((cell + 0.5) * stride + shifts[float(stride)] / LEFT_BY_TRAINING)
+
+
+def test_stages_are_moved_before_they_are_held_against_each_other() -> None:
+    """An impulse at pixel 32, seen by cell 8 of stride 4 and cell 2 of stride 16: side by side they would miss."""
+    own, stage = impulse("own", 4, 2, 2, around=1), impulse("stage", 16, 8, 8, around=1)
+    shifts = {4.0: -1.5, 16.0: -7.5}
+    heatmap = staged([own], {"stage": [stage]}, STAGECAM, GEOMETRY, shifts=shifts).on_image[0]
+    assert np.unravel_index(heatmap.argmax(), heatmap.shape) == (32, 32)
+    assert heatmap[32, 32] == pytest.approx(heatmap.max())
+    np.testing.assert_allclose(heatmap[20:45, 32], heatmap[32, 20:45], rtol=1e-5)
+    np.testing.assert_allclose(heatmap[33:38, 32], heatmap[27:32, 32][::-1], rtol=0.05)
+
+
+def test_map_of_several_grids_is_stored_on_the_layers_finest(detector_of, photo) -> None:
+    """Every box has one grid, of the same layer and level; put on the image it is the map, but for its details."""
+    explain = Explainer(detector_of("ppyoloe"), method="stagecam", draw_threshold=0.1, top_k=3)
+    for explanation in explain(photo):
+        (level,) = [level for level in explanation.levels if level.grid]
+        assert (level.layer, level.level) == ("model.backbone", 0)
+        assert level.grid.values.sum() == pytest.approx(explanation.heatmap.sum(), rel=0.02)
+        on_image = project(level.grid.values, level.grid.placement, original_hw=photo.original_hw)
+        assert np.corrcoef(on_image.ravel(), explanation.heatmap.ravel())[0, 1] > 0.6

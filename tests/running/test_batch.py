@@ -526,7 +526,6 @@ def test_layer_without_a_feature_map_stops_at_once(run):
         (["--raw_frame", "pixels"], "--raw_frame must be image or grid, not 'pixels'"),
         (["--raw_frame", "grid", "--raw_reduction", "4"], "--raw_reduction averages pixels, and --raw_frame grid"),
         (["--raw_frame", "grid", "--method", "drise"], "--raw_frame grid saves maps on feature grids, and --m"),
-        (["--raw_frame", "grid", "--method", "stagecam"], "--raw_frame grid saves maps on feature grids, and a map of"),
         (["--raw_reduction", "0"], "--raw_reduction must be at least 1, not 0"),
         (["--colormap", "plasm"], "--colormap 'plasm' is not supported (did you mean 'plasma'"),
         (["--alpha", "2"], "--alpha must be a number from 0"),
