@@ -745,7 +745,10 @@ def test_flags_of_ppdets_tools_say_what_to_use(refused, words, instead):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("mode: paddle\narch: SSD\nPreprocess: []\nlabel_list: [face]\n", "deployment file of an exported model"),
+        (
+            "mode: paddle\narch: SSD\nPreprocess: []\nlabel_list: [face]\n",
+            "deployment file of an exported model. Explain that by its output: --model_dir",
+        ),
         ("slim: QAT\nQAT: {}\n", "is a slim config"),
     ],
 )
