@@ -35,6 +35,11 @@ class Window:
         rows, columns = (np.clip(1.5 - distance, 0.0, 1.0) for distance in along)
         return np.outer(rows, columns).astype(np.float32)
 
+    def reach(self, image_hw: tuple[int, int]) -> tuple[slice, slice]:
+        """Returns rows and columns of the pixels that are occluded at all."""
+        rows, columns = (np.flatnonzero(self._distance(axis, pixels) < 1.5) for axis, pixels in enumerate(image_hw))
+        return _span(rows), _span(columns)
+
     def core(self, image_hw: tuple[int, int]) -> tuple[slice, slice]:
         """Returns rows and columns of the pixels whose centres lie in the core."""
         rows, columns = (np.flatnonzero(self._distance(axis, pixels) <= 0.5) for axis, pixels in enumerate(image_hw))
@@ -139,6 +144,14 @@ def occluded(image: np.ndarray, cover: np.ndarray, fill: np.ndarray) -> np.ndarr
     """Returns the image with its fill where the cover is 1: uint8 [H, W, 3]."""
     weight = cover[..., None]
     return np.rint(image * (1.0 - weight) + fill * weight).astype(np.uint8)
+
+
+def occluded_by(image: np.ndarray, window: Window, fill: np.ndarray) -> np.ndarray:
+    """Returns the image with a window filled, as `occluded` does; the other pixels are not computed."""
+    place = window.reach((image.shape[0], image.shape[1]))
+    altered = image.copy()
+    altered[place] = occluded(image[place], window.cover((image.shape[0], image.shape[1]))[place], fill[place])
+    return altered
 
 
 def fill_of(image: np.ndarray, box_xyxy: Sequence[float]) -> np.ndarray:

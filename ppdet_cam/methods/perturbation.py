@@ -237,6 +237,10 @@ def drise(masks: Iterable[np.ndarray], similarities: np.ndarray) -> np.ndarray:
         >>> drise(np.array([[[1.0, 0.0]], [[0.0, 1.0]]]), np.array([0.8, 0.2]))
         array([[0.4, 0.1]])
     """
+    if isinstance(masks, np.ndarray) and len(masks) == len(similarities) > 0:
+        return np.maximum(
+            np.tensordot(np.asarray(similarities, masks.dtype), masks, axes=1).astype(np.float64) / len(masks), 0.0
+        )
     total, count = np.zeros(()), 0
     for count, mask in enumerate(masks, start=1):
         if count <= len(similarities):

@@ -18,8 +18,8 @@ from ppdet_cam.detectors.compat import PPDET
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.settings import Tagged
 from ppdet_cam.detectors.weights import sha256_of
+from ppdet_cam.explaining.altering import Progress, silent
 from ppdet_cam.explaining.explainer import Explainer
-from ppdet_cam.explaining.perturbation import Progress, silent
 from ppdet_cam.images.inputs import ImageFile, annotated_images, digest_lines
 from ppdet_cam.images.video import VideoFile
 from ppdet_cam.outputs.manifest import SCHEMA_VERSION

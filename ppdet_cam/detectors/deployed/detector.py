@@ -59,8 +59,8 @@ class DeployedDetector:
             height, width = frames[0].original_hw
             raise ImageError(
                 f"{self.name} cannot run {frames[0].path or 'the image'} ({height} x {width} pixels, network input "
-                f"{list(inputs['image'].shape)}): {str(error).strip().splitlines()[-1][:300]}. Files of two exports may "
-                "be mixed, or the image does not suit the graph"
+                f"{list(inputs['image'].shape)}): {str(error).strip().splitlines()[-1][:300]}. Files of two exports "
+                "may be mixed, or the image does not suit the graph"
             ) from error
         rows = rows_of(outputs, images=len(frames), said_by=str(self.deployment.program))
         return [detections_of(one, self.class_names) for one in rows]
@@ -73,7 +73,7 @@ class DeployedDetector:
     @property
     def _image_shape(self) -> tuple[int, ...]:
         return next(
-            (tuple(shape) for name, shape in self._runner.input_shapes.items() if self._inputs[name] == "image")
+            (tuple(shape) for name, shape in self._runner.input_shapes.items() if self._inputs[name] == "image"), ()
         )
 
     def _check_fits(self, given: Sequence[int], frame: Frame) -> None:
@@ -81,8 +81,9 @@ class DeployedDetector:
         for position, (length, wanted) in enumerate(zip(given, declared)):
             if position and wanted > 0 and length != wanted:
                 raise ConfigError(
-                    f"{self.deployment.program} takes images of {list(declared)}, and {self.deployment.deployment_file} "
-                    f"makes {list(given)} of {frame.path or 'the image'}: they are of two exports. Give each a folder"
+                    f"{self.deployment.program} takes images of {list(declared)}, and "
+                    f"{self.deployment.deployment_file} makes {list(given)} of {frame.path or 'the image'}: "
+                    "they are of two exports. Give each export a folder of its own"
                 )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.polygons import box_around, polygon_of
-from ppdet_cam.structures import Candidates, Detection
+from ppdet_cam.structures import Detection
 
 UPRIGHT, ROTATED = 6, 10  # class, score, and four numbers or eight
 
@@ -55,18 +55,3 @@ def detections_of(rows: np.ndarray, class_names: Sequence[str]) -> tuple[Detecti
         name = class_names[label] if label < len(class_names) else f"class {label}"
         found.append(Detection(index, label, name, float(row[1]), (left, top, right, bottom), None, polygon))
     return tuple(found)
-
-
-def candidates_of(detections: Sequence[Detection], *, classes: int) -> Candidates:
-    """Returns detections as what the heads of other detectors give before NMS: each with its own class only.
-
-    Args:
-        detections: of one image.
-        classes: how many there are.
-    """
-    classes = max([classes, *(one.class_id + 1 for one in detections)])
-    scores = np.zeros((len(detections), classes), np.float32)
-    scores[np.arange(len(detections)), [one.class_id for one in detections]] = [one.score for one in detections]
-    boxes = np.array([one.box_xyxy for one in detections], np.float32).reshape(-1, 1, 4)
-    polygons = [one.polygon_xy for one in detections if one.polygon_xy is not None]
-    return Candidates(boxes, scores, polygons_xy=np.array(polygons, np.float32) if polygons else None)

@@ -1,6 +1,6 @@
 """What a deployment file has done to an image before the network sees it, as PaddleDetection's deploy/python does it.
 
-After each operation the image lies in a known place: at the top left, or with `LetterBoxResize` and `WarpAffine` inside.
+After each operation the image lies in a known place.
 """
 
 from __future__ import annotations
@@ -213,7 +213,8 @@ def _warp(keep_res: bool = False, pad: int = 31, input_h: int = 512, input_w: in
     def step(prepared: Prepared) -> Prepared:
         height, width = prepared.image.shape[:2]
         if keep_res:
-            size_wh, middle, scale = ((width | pad) + 1, (height | pad) + 1), (width // 2, height // 2), 1.0
+            size_wh, scale = ((width | pad) + 1, (height | pad) + 1), 1.0
+            middle = float(width // 2), float(height // 2)
         else:
             size_wh, middle, scale = (input_w, input_h), (width / 2, height / 2), input_w / max(height, width)
         matrix = np.array(

@@ -76,7 +76,7 @@ class PaddleRunner:
                 "of two exports may be mixed, or one is damaged or of a newer paddle: export the model again"
             ) from error
         self.device = device
-        self.input_shapes: Mapping[str, Sequence[int]] = {name: () for name in self._predictor.get_input_names()}
+        self.input_shapes: Mapping[str, Sequence[int]] = dict.fromkeys(self._predictor.get_input_names(), ())
         self.output_names: Sequence[str] = self._predictor.get_output_names()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -124,7 +124,7 @@ def _onnx_session(deployment: Deployment) -> onnxruntime.InferenceSession:
         ) from error
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: Exception) -> str:
     """Returns what a C++ library says, without its stack."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line for line in lines if "Error:" in line or "(" in line[:1]]
