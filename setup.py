@@ -71,6 +71,7 @@ setup(
     extras_require={
         # Not paddledet: its own bounds (numpy<1.24) would come with it. pip install --no-deps paddledet==2.6.0
         "cpu": ["paddlepaddle>=2.6.2,<3.4", "opencv-python-headless>=4.5.5.64"],
+        "onnx": ["onnxruntime>=1.15"],  # --model_dir with an .onnx file
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3",

@@ -49,12 +49,12 @@ class DeployedDetector:
             ImageError: the graph cannot run on such images.
             ConfigError: what it gives is no detections.
         """
-        if len(frames) > 1 and self._takes_one:
+        if len(frames) > 1 and self.takes_one:
             return [self.detect([frame])[0] for frame in frames]
-        inputs = self.deployment.preprocess.inputs(frames)
+        inputs = self.prepared(frames)
         self._check_fits(inputs["image"].shape, frames[0])
         try:
-            outputs = self._runner.run({name: inputs[meant] for name, meant in self._inputs.items()})
+            outputs = self.run(inputs)
         except Exception as error:  # anything: two libraries in C++
             height, width = frames[0].original_hw
             raise ImageError(
@@ -65,10 +65,18 @@ class DeployedDetector:
         rows = rows_of(outputs, images=len(frames), said_by=str(self.deployment.program))
         return [detections_of(one, self.class_names) for one in rows]
 
+    def prepared(self, frames: Sequence[Frame]) -> dict[str, np.ndarray]:
+        """Returns what the network is given for images of one size (`preprocess.Preprocess.inputs`)."""
+        return self.deployment.preprocess.inputs(frames)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Returns the graph's outputs for what `prepared` gave."""
+        return self._runner.run({name: inputs[meant] for name, meant in self._inputs.items()})
+
     @property
-    def _takes_one(self) -> bool:
-        """Whether the graph takes no batch: R-CNN exported for ONNX, or a length of 1 in the graph."""
-        return bool(self.deployment.settings.get("export_onnx")) or self._image_shape[:1] == (1,)
+    def takes_one(self) -> bool:
+        """Whether the graph takes no batch: R-CNN exported for ONNX, and ONNX itself, whose NMS sees one image."""
+        return bool(self.deployment.settings.get("export_onnx")) or self.deployment.is_onnx
 
     @property
     def _image_shape(self) -> tuple[int, ...]:
