@@ -149,7 +149,7 @@ def occluded_map(
     windows = windows_over(box_xyxy, image_hw=frame.original_hw, cells=question.samples or CELLS)
     if not windows:
         return np.zeros(frame.original_hw)
-    fill = fill_of(frame.image, box_xyxy)
+    fill = fill_of(frame.image, box_xyxy, cells=question.samples or CELLS)
 
     def drops(under: Sequence[Window]) -> np.ndarray:
         images = (occluded_by(frame.image, window, fill) for window in under)
