@@ -1,4 +1,4 @@
-"""What explaining an exported model costs beside running it: seconds of a method by seconds of the model alone.
+"""What explaining an exported model costs beside running it: CPU seconds of a method by those of the model alone.
 
     python benchmarks/deployed.py FOLDER IMAGE [--samples 200] [--batch_size 8]
 
@@ -23,21 +23,21 @@ METHODS = ("drise", "occlusion")
 
 
 def model_seconds(folder: Path, frame: Frame, *, images: int, batch: int) -> float:
-    """Returns how long the graph alone takes for so many images in batches."""
+    """Returns the CPU seconds that the graph alone takes for so many images in batches."""
     detector = build_deployed(folder)
     batch = 1 if detector.takes_one else batch
     inputs = detector.prepared([frame] * batch)
     detector.run(inputs)
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(-(-images // batch)):
         detector.run(inputs)
-    return (time.perf_counter() - started) * images / (batch * -(-images // batch))
+    return (time.process_time() - started) * images / (batch * -(-images // batch))
 
 
 def method_seconds(
     folder: Path, frame: Frame, method: str, *, samples: int | None, batch: int, boxes: int
 ) -> tuple[float, int]:
-    """Returns how long a method takes, and how many images it ran."""
+    """Returns the CPU seconds that a method takes, and how many images it ran."""
     detector, counted = build_deployed(folder), 0
     run = detector.run
 
@@ -50,9 +50,9 @@ def method_seconds(
     explainer = Explainer(detector, method=method, samples=samples, batch=batch, top_k=boxes)
     explainer(dataclasses.replace(frame, image=frame.image[:, ::-1].copy()), samples=2)
     counted = 0
-    started = time.perf_counter()
+    started = time.process_time()
     explainer(frame)
-    return time.perf_counter() - started, counted
+    return time.process_time() - started, counted
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from ppdet_cam.detectors.families import families
 from ppdet_cam.errors import ScoreMismatchError
 from ppdet_cam.outputs import pictures
 from ppdet_cam.places import demo_photographs
-from ppdet_cam.running import drawing, session
+from ppdet_cam.running import drawing, model
 
 PPYOLOE = FAMILIES["ppyoloe"]
 
@@ -595,7 +595,7 @@ def test_output_may_not_be_a_file(refused, command):
 def test_output_that_may_not_be_written_is_refused(refused, monkeypatch):
     """It is refused before the detector is built."""
     monkeypatch.setattr(os, "access", lambda *_arguments: False)
-    monkeypatch.setattr(session, "build_detector", lambda *_arguments, **_options: pytest.fail("builds"))
+    monkeypatch.setattr(model, "build_detector", lambda *_arguments, **_options: pytest.fail("builds"))
     says(refused(), "cannot write into cam_out", "no permission", "--cam_out")
 
 
