@@ -165,7 +165,13 @@ def _normalize(
 
 
 def _permute(**_: object) -> Step:
-    return lambda prepared: Prepared(prepared.image.transpose(2, 0, 1), prepared.im_shape, prepared.scale_yx)
+    def step(prepared: Prepared) -> Prepared:
+        planes = np.empty((3, *prepared.image.shape[:2]), prepared.image.dtype)
+        for channel in range(3):  # some twenty times as fast as a copy of the transposed array
+            cv2.extractChannel(prepared.image, channel, planes[channel])
+        return Prepared(planes, prepared.im_shape, prepared.scale_yx)
+
+    return step
 
 
 def _pad_stride(stride: int = 0, **_: object) -> Step:
