@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ppdet_cam.detectors.building import build_detector
-from ppdet_cam.detectors.deployed.detector import build_deployed, rows_as_array
+from ppdet_cam.detectors.deployed.detector import DeployedDetector, build_deployed, rows_as_array
 from ppdet_cam.detectors.deployed.folder import read_deployment
 from ppdet_cam.detectors.deployed.output import detections_of, rows_of
 from ppdet_cam.detectors.deployed.preprocess import preprocess_of
@@ -202,3 +202,30 @@ def test_weights_of_another_export_are_refused(exported_ssd: Path, tmp_path: Pat
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(WeightsError, match=r"cannot load .*exports may be mixed"):
         build_deployed(tmp_path / "mixed")
+
+
+class Graph:
+    """Stands for a graph that finds one box of a class."""
+
+    device, output_names, input_shapes = "cpu", ("boxes", "number"), {"image": ()}
+
+    def __init__(self, class_id: int) -> None:
+        self._rows = np.array([[class_id, 0.9, 1, 2, 3, 4]], np.float32)
+
+    def run(self, inputs: object) -> list[np.ndarray]:
+        return [self._rows, np.array([1], np.int32)]
+
+
+def test_classes_that_the_deployment_file_does_not_name_are_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be of another export."""
+    deployment = read_deployment(folder_with(tmp_path / "m", "model.pdmodel", "model.pdiparams"))
+    frame = Frame(np.zeros((8, 8, 3), np.uint8))
+    for class_id, warnings in ((1, 0), (5, 1)):
+        caplog.clear()
+        detector = DeployedDetector(deployment, Graph(class_id))
+        ((found,),) = detector.detect([frame])
+        detector.detect([frame])
+        assert found.class_name == ("dog" if class_id == 1 else "class 5")
+        assert sum("may be of another export" in record.message for record in caplog.records) == warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from ppdet_cam.detectors.deployed.output import detections_of, rows_of
 from ppdet_cam.detectors.deployed.running import Runner, runner_of
 from ppdet_cam.errors import ConfigError, ImageError
 from ppdet_cam.structures import Detection, Frame
+
+log = logging.getLogger(__name__)
 
 KNOWN_INPUTS = ("image", "im_shape", "scale_factor")
 
@@ -34,6 +37,7 @@ class DeployedDetector:
         """
         self.deployment, self._runner = deployment, runner
         self.class_names: Sequence[str] = deployment.class_names
+        self._has_warned = False
         self.architecture, self.device = deployment.architecture, runner.device
         self._inputs = {name: _meant(name, runner.input_shapes, deployment.program) for name in runner.input_shapes}
 
@@ -63,7 +67,22 @@ class DeployedDetector:
                 "may be mixed, or the image does not suit the graph"
             ) from error
         rows = rows_of(outputs, images=len(frames), said_by=str(self.deployment.program))
-        return [detections_of(one, self.class_names) for one in rows]
+        found = [detections_of(one, self.class_names) for one in rows]
+        self._check_named(found)
+        return found
+
+    def _check_named(self, found: Sequence[Sequence[Detection]]) -> None:
+        """Says once when the graph has classes that the deployment file does not name."""
+        highest, count = max((one.class_id for image in found for one in image), default=-1), len(self.class_names)
+        if highest >= count and not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "%s names %d classes, and the graph finds number %d: the file may be of another export, or its "
+                "label_list is not whole",
+                self.deployment.deployment_file,
+                count,
+                highest,
+            )
 
     def prepared(self, frames: Sequence[Frame]) -> dict[str, np.ndarray]:
         """Returns what the network is given for images of one size (`preprocess.Preprocess.inputs`)."""
