@@ -229,3 +229,18 @@ def test_classes_that_the_deployment_file_does_not_name_are_warned_of_once(
         detector.detect([frame])
         assert found.class_name == ("dog" if class_id == 1 else "class 5")
         assert sum("may be of another export" in record.message for record in caplog.records) == warnings
+
+
+def test_a_graph_of_paddle_3_is_refused_by_paddle_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which would end the process."""
+    monkeypatch.setattr("paddle.__version__", "2.6.2")
+    with pytest.raises(WeightsError, match=r"graph of paddle 3, and this is paddle 2\.6\.2.*Install paddle 3"):
+        build_deployed(folder_with(tmp_path / "m", "model.json", "model.pdiparams"))
+
+
+def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
+    """Loading it would end the process."""
+    folder = folder_with(tmp_path / "m", "model.pdiparams")
+    (folder / "model.pdmodel").write_bytes(b"garbage garbage")
+    with pytest.raises(WeightsError, match="is no graph, or damaged"):
+        build_deployed(folder)

@@ -10,13 +10,11 @@ import numpy as np
 
 from ppdet_cam.detectors.deployed.folder import Deployment, read_deployment
 from ppdet_cam.detectors.deployed.output import detections_of, rows_of
-from ppdet_cam.detectors.deployed.running import Runner, runner_of
+from ppdet_cam.detectors.deployed.running import KNOWN_INPUTS, Runner, runner_of
 from ppdet_cam.errors import ConfigError, ImageError
 from ppdet_cam.structures import Detection, Frame
 
 log = logging.getLogger(__name__)
-
-KNOWN_INPUTS = ("image", "im_shape", "scale_factor")
 
 
 class DeployedDetector:

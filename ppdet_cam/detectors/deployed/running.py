@@ -21,6 +21,7 @@ from ppdet_cam.errors import MissingPackageError, WeightsError
 if TYPE_CHECKING:
     import onnxruntime
 
+KNOWN_INPUTS = ("image", "im_shape", "scale_factor")
 _FIRST_GPU_MEGABYTES = 200
 
 
@@ -56,6 +57,12 @@ class PaddleRunner:
 
     def __init__(self, deployment: Deployment) -> None:
         device, _ = choose_device({}, [kind for kind in available_accelerators() if kind == "gpu"])
+        if deployment.program.suffix == ".json" and int(paddle.__version__.partition(".")[0] or 0) in (1, 2):
+            raise WeightsError(
+                f"{deployment.program} is a graph of paddle 3, and this is paddle {paddle.__version__}, which cannot "
+                "read it. Install paddle 3, or export the model with paddle 2"
+            )
+        described = _described(deployment)
         config = paddle.inference.Config(str(deployment.program), str(deployment.parameters))
         if device == "gpu":
             config.enable_use_gpu(_FIRST_GPU_MEGABYTES, 0)
@@ -76,7 +83,9 @@ class PaddleRunner:
                 "of two exports may be mixed, or one is damaged or of a newer paddle: export the model again"
             ) from error
         self.device = device
-        self.input_shapes: Mapping[str, Sequence[int]] = dict.fromkeys(self._predictor.get_input_names(), ())
+        self.input_shapes: Mapping[str, Sequence[int]] = {
+            name: described.get(name, ()) for name in self._predictor.get_input_names()
+        }
         self.output_names: Sequence[str] = self._predictor.get_output_names()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -85,6 +94,22 @@ class PaddleRunner:
             self._predictor.get_input_handle(name).copy_from_cpu(np.ascontiguousarray(inputs[name]))
         self._predictor.run()
         return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self.output_names]
+
+
+def _described(deployment: Deployment) -> dict[str, tuple[int, ...]]:
+    """Returns the lengths of the inputs that a `.pdmodel` declares; a `.json` is not looked into.
+
+    Raises:
+        WeightsError: the file is no graph, which would end the process when it is loaded.
+    """
+    if deployment.program.suffix != ".pdmodel":
+        return {}
+    try:
+        block = paddle.base.core.ProgramDesc(deployment.program.read_bytes()).block(0)
+    except (ValueError, OSError) as error:
+        raise WeightsError(f"{deployment.program} is no graph, or damaged: export the model again") from error
+    variables = {name: block.find_var(name.encode()) for name in KNOWN_INPUTS}
+    return {name: tuple(found.shape()) for name, found in variables.items() if found is not None}
 
 
 class OnnxRunner:
