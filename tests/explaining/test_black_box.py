@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 from ppdet_cam import Explainer
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.places import PROJECT_ROOT
+from ppdet_cam.questions.truth import TrueBox
 from ppdet_cam.structures import Detection, Frame, MapStatus, Verdict
 from tests.support.exporting import export_demo
 
@@ -119,3 +120,21 @@ def _check_against_config(name: str, tmp_path_factory: pytest.TempPathFactory) -
         assert one.detection.score == pytest.approx(other.detection.score, abs=1e-4)
         assert one.detection.box_xyxy == pytest.approx(other.detection.box_xyxy, abs=2e-2)
         assert spearmanr(one.heatmap.ravel(), other.heatmap.ravel())[0] > 0.99
+
+
+def test_a_box_of_the_output_that_scores_too_low_is_explained() -> None:
+    """It is there to be looked at, below the threshold."""
+    ask = Explainer(WhiteSquare(), method="drise", samples=20, draw_threshold=0.99)
+    (found,) = ask(white_square(), boxes=[BOX]).explanations
+    assert found.answer is not None and found.answer.verdict is Verdict.LOW_SCORE
+    assert found.status is MapStatus.OK and found.heatmap.any()
+
+
+def test_missed_objects_are_asked_about() -> None:
+    """As with a detector that is looked into: the found one is explained as a detection, the other as an answer."""
+    true_boxes = [TrueBox(1, "square", BOX), TrueBox(2, "square", (26.0, 26.0, 38.0, 38.0))]
+    found, missing = Explainer(WhiteSquare(), method="drise", samples=4)(
+        white_square(), true_boxes=true_boxes
+    ).explanations
+    assert found.answer is None and missing.answer is not None
+    assert missing.answer.verdict is Verdict.NO_CANDIDATE and missing.name.startswith("gt_")
