@@ -34,6 +34,7 @@ setup(
         "ppdet_cam.commands",
         "ppdet_cam.compare",
         "ppdet_cam.detectors",
+        "ppdet_cam.detectors.deployed",
         "ppdet_cam.detectors.families",
         "ppdet_cam.evaluation",
         "ppdet_cam.explaining",
