@@ -34,6 +34,7 @@ setup(
         "ppdet_cam.commands",
         "ppdet_cam.compare",
         "ppdet_cam.detectors",
+        "ppdet_cam.detectors.deployed",
         "ppdet_cam.detectors.families",
         "ppdet_cam.evaluation",
         "ppdet_cam.explaining",
@@ -71,6 +72,7 @@ setup(
     extras_require={
         # Not paddledet: its own bounds (numpy<1.24) would come with it. pip install --no-deps paddledet==2.6.0
         "cpu": ["paddlepaddle>=2.6.2,<3.4", "opencv-python-headless>=4.5.5.64"],
+        "onnx": ["onnxruntime>=1.15"],  # --model_dir with an .onnx file
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3",

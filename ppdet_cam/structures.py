@@ -156,6 +156,15 @@ class Candidates:
         """Returns [M, 4], each candidate's box for a class."""
         return self.boxes_xyxy[:, class_id if self.boxes_xyxy.shape[1] > 1 else 0]
 
+    def only(self, rows: np.ndarray) -> Candidates:
+        """Returns some of the candidates.
+
+        Args:
+            rows: bool [M], which.
+        """
+        polygons = None if self.polygons_xy is None else self.polygons_xy[rows]
+        return Candidates(self.boxes_xyxy[rows], self.scores[rows], polygons_xy=polygons)
+
     def outlines(self, class_id: int) -> np.ndarray:
         """Returns what overlaps are told by: the polygons [M, 4, 2] where there are some, else `boxes_of` the class."""
         return self.boxes_of(class_id) if self.polygons_xy is None else self.polygons_xy

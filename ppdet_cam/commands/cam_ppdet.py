@@ -8,7 +8,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING, TypeVar
 
 from ppdet_cam import __version__
-from ppdet_cam.commands.flags import NO_CONFIG, add_config
+from ppdet_cam.commands.flags import NO_MODEL, add_config
 from ppdet_cam.commands.foreign import advice_on
 from ppdet_cam.commands.lists import level_table, method_table, target_table
 from ppdet_cam.commands.progress import ImagesBar, show_progress
@@ -25,6 +25,7 @@ from ppdet_cam.commands.terminal import (
     print_error,
     print_images,
     print_result,
+    user_path,
 )
 from ppdet_cam.detectors.supported import detector_table
 from ppdet_cam.errors import ConfigError
@@ -34,7 +35,9 @@ from ppdet_cam.outputs.pictures import DEFAULT_KINDS, VIDEO_KINDS, Output
 from ppdet_cam.outputs.resume import VIDEO_FILE
 from ppdet_cam.questions.boxes import Selection, parse_box
 from ppdet_cam.questions.question import (
+    DEFAULT_BLACK_BOX_METHOD,
     DEFAULT_LAYER,
+    DEFAULT_METHOD,
     Question,
 )
 from ppdet_cam.questions.slicing import Slicing
@@ -60,6 +63,13 @@ def build_parser() -> argparse.ArgumentParser:
         table=f"detectors, of any config of theirs:\n{indent(detector_table(), '  ')}",
     )
     add_config(parser)
+    parser.add_argument(
+        "--model_dir",
+        type=user_path,
+        metavar="FOLDER",
+        help="instead of -c: a model exported by PaddleDetection's tools/export_model.py, or an .onnx file beside its "
+        "infer_cfg.yml. It is explained by its output alone",
+    )
     add_inputs(parser)
     add_question(parser)
     add_slicing(parser)
@@ -104,8 +114,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             raise ConfigError(f"{unknown[0]!r} is a flag of PaddleDetection's own tools; here: {instead}")
         flags = [f"--{name}" for name in vars(options)]
         raise ConfigError(f"unknown argument {unknown[0]!r}; all flags: {PROGRAM} --help{closest(unknown[0], flags)}")
-    if options.config is None and not (options.list_methods or options.list_targets):
-        raise ConfigError(NO_CONFIG)
+    if options.config is None and options.model_dir is None and not (options.list_methods or options.list_targets):
+        raise ConfigError(NO_MODEL)
+    if options.model_dir is not None and options.list_layers:
+        raise ConfigError(
+            "--list_layers looks inside, and an exported model shows nothing of it; give -c and the config that it was "
+            "exported from"
+        )
     return options
 
 
@@ -131,7 +146,7 @@ def _question(options: argparse.Namespace) -> Question:
     )
     return Question(
         layers=tuple(options.target_feature_layer_name or (DEFAULT_LAYER,)),
-        method=options.method,
+        method=options.method or (DEFAULT_METHOD if options.model_dir is None else DEFAULT_BLACK_BOX_METHOD),
         target=options.target,
         selection=selection,
         boxes=tuple(parse_box(text, position) for position, text in enumerate(options.box)),
@@ -177,6 +192,7 @@ def _run_config(options: argparse.Namespace) -> RunConfig:
     kinds = tuple(kind for text in options.save or usual for kind in comma_items(text, "--save"))
     return RunConfig(
         config=options.config,
+        model_dir=options.model_dir,
         overrides=tuple(options.opt),
         inputs=Inputs(
             tuple(options.infer_img),

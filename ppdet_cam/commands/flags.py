@@ -10,6 +10,7 @@ from ppdet_cam.languages import LANGUAGES
 from ppdet_cam.questions.question import AUTO, DEFAULT_BATCH, DEFAULT_SEED, NONE
 
 NO_CONFIG = "no config given: -c <file>.yml, for example -c configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml"
+NO_MODEL = f"{NO_CONFIG}; or --model_dir <folder> for an exported model"
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from ppdet_cam.outputs.raw import RAW_DTYPES, RAW_FRAMES
 from ppdet_cam.questions.annotations import FORMS
 from ppdet_cam.questions.question import (
     ACTIVATIONS,
+    DEFAULT_BLACK_BOX_METHOD,
     DEFAULT_CHANNELS,
     DEFAULT_LAYER,
     DEFAULT_METHOD,
@@ -194,9 +195,9 @@ def add_question(parser: argparse.ArgumentParser) -> None:
     add_refinement(parser, several=False)
     parser.add_argument(
         "--method",
-        default=DEFAULT_METHOD,
         metavar="NAME",
-        help=f"CAM method: {', '.join(methods.names())} (default: %(default)s); what they need: --list_methods. Or "
+        help=f"CAM method: {', '.join(methods.names())} (default: {DEFAULT_METHOD}, and with "
+        f"--model_dir {DEFAULT_BLACK_BOX_METHOD}); what they need: --list_methods. Or "
         f"{ACTIVATIONS}: what the layers show whatever the boxes, a picture per level",
     )
     parser.add_argument(

@@ -50,8 +50,8 @@ FLAGS_THAT_TOUCH: Mapping[str, Touches] = MappingProxyType(
 # They decide where is read and written, how finely maps are stored, and how fast. What `opt` changed is in the
 # settings; the weights that it names are what is compared.
 FLAGS_THAT_TOUCH_NOTHING = frozenset(
-    "batch_size cam_out frame_interval infer_dir infer_img infer_list opt raw_dtype raw_frame raw_reduction recursive "
-    "report lang save strict_images vdl_log_dir video_file".split()
+    "batch_size cam_out frame_interval infer_dir infer_img infer_list model_dir opt raw_dtype raw_frame raw_reduction "
+    "recursive report lang save strict_images vdl_log_dir video_file".split()
 )
 
 
@@ -95,7 +95,12 @@ def setting_differences(a: Run, b: Run) -> list[Difference]:
     Args:
         a: run A.
         b: run B.
+
+    Returns:
+        None where one run is of an exported model: its deployment file has other keys than a config.
     """
+    if (a.model_dir is None) != (b.model_dir is None):
+        return []
     return [
         Difference(key, _shown(a.settings.get(key)), _shown(b.settings.get(key)), Touches.MODEL)
         for key in sorted({*a.settings, *b.settings})
@@ -104,13 +109,19 @@ def setting_differences(a: Run, b: Run) -> list[Difference]:
 
 
 def _model_differences(a: Run, b: Run) -> Iterator[Difference]:
-    for name, one, other in (("architecture", a.architecture, b.architecture), ("config", a.config, b.config)):
-        if one != other:
+    for name, one, other in (("architecture", a.architecture, b.architecture), ("config", _source(a), _source(b))):
+        # an exporter has names of its own for architectures
+        is_other_name = name == "architecture" and (a.model_dir is None) != (b.model_dir is None)
+        if one != other and not is_other_name:
             yield Difference(name, one, other, Touches.MODEL)
     gone = [name for name in a.class_names if name not in b.class_names]
     come = [name for name in b.class_names if name not in a.class_names]
     if a.class_names and b.class_names and (gone or come):
         yield Difference("classes of one run only", _listed(gone), _listed(come), Touches.MODEL)
+
+
+def _source(run: Run) -> str:
+    return run.config if run.model_dir is None else f"{run.model_dir} (exported: the output only)"
 
 
 def _flag_differences(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[Difference]:

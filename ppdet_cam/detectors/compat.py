@@ -127,8 +127,13 @@ TRANSFORMERS = (
 
 
 def concat_of_scalars(x: Sequence[paddle.Tensor | int], axis: int = 0, name: str | None = None) -> paddle.Tensor:
-    """Returns `paddle.concat` of tensors of which some may be 0-D, or numbers; those count as one element."""
-    tensors = [part if isinstance(part, paddle.Tensor) else paddle.to_tensor(part) for part in x]
+    """Returns `paddle.concat` of tensors of which some may be 0-D, or numbers; those count as one element.
+
+    While a model is exported, its tensors are variables of a program, and a list may be one as well.
+    """
+    if not isinstance(x, (list, tuple)):
+        return paddle.concat(x, axis, name)
+    tensors = [part if hasattr(part, "ndim") else paddle.to_tensor(part) for part in x]
     return paddle.concat([part.reshape([1]) if part.ndim == 0 else part for part in tensors], axis, name)
 
 

@@ -71,13 +71,24 @@ def read_settings(path: Path) -> dict[str, object]:
     return settings
 
 
+def read_mapping(path: Path) -> dict[str, object]:
+    """Returns what a YAML file says, read as safely as a config but without bases: an export's deployment file.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML mapping, or holds a tag that runs code.
+    """
+    _check_is_config_file(path)
+    return _read_file(path)
+
+
 def _check_is_detector_config(settings: Mapping[str, object], path: Path) -> None:
     if "architecture" in settings:
         return
     if "Preprocess" in settings and ("arch" in settings or "label_list" in settings):
         raise ConfigError(
-            f"config {path} is the deployment file of an exported model, which has no layers to look into. Give the "
-            "config that the model was exported from, and its weights with -o weights=<file>.pdparams"
+            f"config {path} is the deployment file of an exported model. Explain that by its output: --model_dir "
+            f"{path.parent}. To look at its layers, give the config that it was exported from, and its weights with -o "
+            "weights=<file>.pdparams"
         )
     if "slim" in settings:
         raise ConfigError(

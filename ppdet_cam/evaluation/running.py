@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ppdet_cam.detectors.building import build_detector, weights_of
+from ppdet_cam.detectors.building import build_detector
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.errors import LayerError, OutputError, PpdetCamError
 from ppdet_cam.evaluation.config import AGREEMENT, SANITY, EvalConfig, label_of
@@ -33,6 +33,7 @@ from ppdet_cam.places import read_regular
 from ppdet_cam.questions.annotations import read_ground_truth
 from ppdet_cam.questions.truth import GroundTruth
 from ppdet_cam.running.many import Bar, NoBar
+from ppdet_cam.running.model import with_weights
 from ppdet_cam.running.session import run_document
 from ppdet_cam.running.stopping import stopping_on_signals
 
@@ -82,11 +83,8 @@ def evaluate(config: EvalConfig, bar: Bar | None = None) -> Outcome:
     explainer = Explainer.of_question(detector, config.questions()[0])
     for question in config.questions():
         explainer.check(question)
-    detector.load_weights(weights_of(settings, None))
-    document = {
-        "kind": _KIND,
-        **run_document(detector, settings, config.config, flags=config.flags(), images=images, truth=truth),
-    }
+    facts = with_weights(detector, settings, config.config)
+    document = {"kind": _KIND, **run_document(facts, flags=config.flags(), images=images, truth=truth)}
     try:
         if earlier is not None:
             check_same_settings(config.out, earlier, document)

@@ -12,10 +12,11 @@ from ppdet_cam.detectors.detector import Detector, ForwardPass
 from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.detectors.layer_names import parse_layers
 from ppdet_cam.errors import ConfigError, LayerError
+from ppdet_cam.explaining.altering import Progress
 from ppdet_cam.explaining.evidence import combined, level_heatmaps, map_on_image, refined
 from ppdet_cam.explaining.finer import finer_layers, looks_from, stages_of
 from ppdet_cam.explaining.gradients import attention_features, image_features, roi_features
-from ppdet_cam.explaining.perturbation import Progress, black_box_maps, occlusion_map, with_channel_scores
+from ppdet_cam.explaining.perturbation import black_box_maps, occlusion_map, with_channel_scores
 from ppdet_cam.explaining.projection import box_on_original
 from ppdet_cam.explaining.stages import Staged, is_blind, staged
 from ppdet_cam.explaining.subjects import Subject

@@ -12,18 +12,20 @@ import numpy as np
 import PIL.Image
 
 from ppdet_cam.detectors.building import build_detector, detector_of_model, weights_of
+from ppdet_cam.detectors.deployed.detector import build_deployed
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.explaining.activations import check_layers, forward_for_views, layer_views
+from ppdet_cam.explaining.altering import Progress, silent
+from ppdet_cam.explaining.black_box import BlackBox, check_black_box, explained
 from ppdet_cam.explaining.chain import Asked, asked_of, explanations, forward_of, maps_of
-from ppdet_cam.explaining.perturbation import Progress, silent
 from ppdet_cam.explaining.results import ImageResult, pictured
 from ppdet_cam.explaining.slices import explained_slices, looked_at
 from ppdet_cam.explaining.subjects import subjects_of
 from ppdet_cam.images.reading import frame_of
 from ppdet_cam.questions.choices import Choices, asked
-from ppdet_cam.questions.question import Question
+from ppdet_cam.questions.question import DEFAULT_BLACK_BOX_METHOD, Question
 from ppdet_cam.questions.slicing import Slicing
 from ppdet_cam.questions.truth import TrueBox
 from ppdet_cam.structures import Detection, Explanation, Frame, LayerView
@@ -65,11 +67,13 @@ class Explainer:
         (512, 512)
     """
 
-    def __init__(self, detector: Detector, *, progress: Progress = silent, **choices: Unpack[Choices]) -> None:
+    def __init__(
+        self, detector: Detector | BlackBox, *, progress: Progress = silent, **choices: Unpack[Choices]
+    ) -> None:
         """Prepares explanations; each choice can be made otherwise when an image is explained.
 
         Args:
-            detector: the model, with its weights loaded.
+            detector: the model, with its weights loaded; or a black box, an exported model.
             progress: shows how far a perturbation method is: (values, how many, what they are) -> the same values.
             choices: what is asked of which boxes (`Choices`).
 
@@ -78,15 +82,18 @@ class Explainer:
             UnknownNameError: no such method, target or class.
             ConfigError: no layer, a number outside its range, or a target that this detector has not.
         """
-        self.detector, self.progress = detector, progress
-        self.question = asked(Question(), choices)
+        self._source, self.progress = detector, progress
+        usual = Question() if isinstance(detector, Detector) else Question(method=DEFAULT_BLACK_BOX_METHOD)
+        self.question = asked(usual, choices)
         self.check(self.question)
 
     @classmethod
-    def of_question(cls, detector: Detector, question: Question, *, progress: Progress = silent) -> Explainer:
+    def of_question(
+        cls, detector: Detector | BlackBox, question: Question, *, progress: Progress = silent
+    ) -> Explainer:
         """Returns an explainer that asks a question."""
         explainer = cls.__new__(cls)
-        explainer.detector, explainer.question, explainer.progress = detector, question, progress
+        explainer._source, explainer.question, explainer.progress = detector, question, progress
         explainer.check(question)
         return explainer
 
@@ -132,6 +139,35 @@ class Explainer:
         """
         return cls(detector_of_model(model, cfg), **choices)
 
+    @classmethod
+    def from_deployment(cls, folder: str | Path, **choices: Unpack[Choices]) -> Explainer:
+        """Returns an explainer for an exported model, of which only the output is known.
+
+        Args:
+            folder: that PaddleDetection's tools/export_model.py wrote, or an `.onnx` file beside its deployment file.
+            choices: as for the explainer itself; by default the method is `DEFAULT_BLACK_BOX_METHOD`.
+
+        Raises:
+            ConfigError, WeightsError, UnknownNameError, GeometryError: what was wrong is in the message.
+        """
+        return cls(build_deployed(folder), **choices)
+
+    @property
+    def detector(self) -> Detector:
+        """The detector that is looked into.
+
+        Raises:
+            ConfigError: there is none, as only the output is known.
+        """
+        if not isinstance(self._source, Detector):
+            raise ConfigError(f"{self._source.name} shows its output only; there is no detector to look into")
+        return self._source
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The names by class id."""
+        return self._source.class_names
+
     @property
     def layers(self) -> tuple[str, ...]:
         """The layers looked at, as they were named."""
@@ -148,7 +184,9 @@ class Explainer:
         Raises:
             LayerError, UnknownNameError, ConfigError: it fits no image of this detector.
         """
-        if question.is_of_layers:
+        if not isinstance(self._source, Detector):
+            check_black_box(self._source, question)
+        elif question.is_of_layers:
             check_layers(self.detector, question)
         else:
             asked_of(self.detector, question)
@@ -198,6 +236,8 @@ class Explainer:
             keep_levels: whether each explanation is to hold the maps of its levels as well.
         """
         frame, chosen = frame_of(image), question or self.question
+        if not isinstance(self._source, Detector):
+            return self._of_black_box(self._source, frame, chosen, true_boxes)
         if chosen.is_of_layers:
             check_layers(self.detector, chosen)
             forward = forward_for_views(self.detector, frame, chosen)
@@ -216,6 +256,15 @@ class Explainer:
             progress=self.progress,
         )
         return ExplanationStream(frame, forward.detections, found)
+
+    def _of_black_box(
+        self, box: BlackBox, frame: Frame, question: Question, true_boxes: Sequence[TrueBox]
+    ) -> ExplanationStream:
+        check_black_box(box, question)
+        (detections,) = box.detect([frame])
+        return ExplanationStream(
+            frame, detections, explained(box, frame, detections, question, true_boxes, progress=self.progress)
+        )
 
     def _sliced(
         self, frame: Frame, question: Asked, slicing: Slicing, true_boxes: Sequence[TrueBox], *, keep_levels: bool

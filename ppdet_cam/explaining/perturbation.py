@@ -4,51 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar
 
 import numpy as np
 
 from ppdet_cam.detectors.detector import Detector, ForwardPass
 from ppdet_cam.detectors.families.base import KeptRow
+from ppdet_cam.explaining.altering import BoxSought, Progress, occluded_map, silent, similarity_maps
 from ppdet_cam.explaining.evidence import placement_of
 from ppdet_cam.explaining.projection import project
-from ppdet_cam.explaining.replay import Replay, ablated, candidates_of_masked_images, replays
-from ppdet_cam.methods import (
-    Levels,
-    Needs,
-    Window,
-    channel_mask,
-    detection_similarity,
-    drise,
-    fill_of,
-    margin,
-    methods,
-    occluded,
-    occlusion,
-    random_masks,
-    shifted,
-    windows_over,
-)
-from ppdet_cam.methods.occlusion import CELLS
+from ppdet_cam.explaining.replay import Replay, ablated, candidates_of_images, replays
+from ppdet_cam.methods import Levels, Needs, channel_mask, margin, methods
 from ppdet_cam.questions.question import Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET, Target, parse_target
-from ppdet_cam.structures import FeatureMap, Frame, HeadOutputs
-
-DEFAULT_MASKS = 1000
-
-
-Item = TypeVar("Item")
-
-
-class Progress(Protocol):
-    """Shows how far a long loop is: gives its items on, one by one."""
-
-    def __call__(self, items: Iterable[Item], *, total: int, what: str) -> Iterable[Item]: ...
-
-
-def silent(items: Iterable[Item], *, total: int, what: str) -> Iterable[Item]:
-    """Returns the items, showing nothing."""
-    return items
+from ppdet_cam.structures import Candidates, FeatureMap, Frame, HeadOutputs
 
 
 def black_box_maps(
@@ -66,24 +34,16 @@ def black_box_maps(
     candidate's highest class score stands: the cosine of two score vectors does not tell how sure a head is. The map's
     minimum is subtracted: what a mask leaves of any box lifts the whole map.
     """
-    count = question.samples or DEFAULT_MASKS
     threshold = detector.extractor.keep_rule.score_threshold
     seen = forward.candidates()
-    wanted = [(seen.outlines(box.class_id)[box.row], seen.scores[box.row]) for box in kept]
-    similarities = np.zeros((len(kept), count))
-    masks = random_masks(count, image_hw=frame.original_hw, seed=question.seed)
-    runs = candidates_of_masked_images(detector, frame, masks, batch=question.batch)
-    for position, candidates in enumerate(progress(runs, total=count, what="masks")):
-        confident = candidates.scores.max(axis=1) >= threshold
-        scores = candidates.scores[confident]
-        for of_box, (box, class_scores), similar in zip(kept, wanted, similarities):
-            own_boxes = candidates.outlines(of_box.class_id)[confident]
-            sure = scores.max(axis=1, initial=0.0)
-            similar[position] = detection_similarity(box, class_scores, own_boxes, scores, objectness=sure)
-    maps = [
-        drise(random_masks(count, image_hw=frame.original_hw, seed=question.seed), of_box) for of_box in similarities
-    ]
-    return [(heatmap - heatmap.min()).astype(np.float32) for heatmap in maps]
+
+    def candidates_of(images: Sequence[Frame]) -> list[Candidates]:
+        found = candidates_of_images(detector, frame, images)
+        confident = [one.scores.max(axis=1) >= threshold for one in found]
+        return [one.only(rows) for one, rows in zip(found, confident)]
+
+    boxes = [BoxSought(one.class_id, seen.outlines(one.class_id)[one.row], seen.scores[one.row]) for one in kept]
+    return similarity_maps(frame, boxes, candidates_of, question, progress=progress)
 
 
 def occlusion_map(
@@ -101,24 +61,13 @@ def occlusion_map(
     What falls is the lead of the box's class over the best other class at the same candidate; with another target than
     "class", that target's number. `samples` is how many windows there are along the longer side.
     """
-    box_xyxy = forward.candidates().boxes_of(kept.class_id)[kept.row]
-    windows = windows_over(box_xyxy.tolist(), image_hw=frame.original_hw, cells=question.samples or CELLS)
+    box_xyxy = forward.candidates().boxes_of(kept.class_id)[kept.row].tolist()
     if target.name == DEFAULT_TARGET:
         target = Target(target.name, target.quantity, (_lead,))
-    fill = fill_of(frame.image, box_xyxy.tolist())
-
-    def drops(replay: Replay, under: Sequence[Window]) -> np.ndarray:
-        images = (occluded(frame.image, window.cover(frame.original_hw), fill) for window in under)
-        found = progress(replay.scores_of_images(images), total=len(under), what="occluded images")
-        return replay.score() - np.array(list(found))
 
     maps = []
     for replay in replays(detector, frame, forward, kept, target, batch=question.batch):
-        tiled = drops(replay, windows)
-        usual = np.median(tiled) if windows else 0.0
-        finer = shifted(windows, tiled - usual)
-        excess = np.concatenate([tiled, drops(replay, finer)]) - usual
-        maps.append(occlusion([*windows, *finer], excess, image_hw=frame.original_hw))
+        maps.append(occluded_map(frame, box_xyxy, replay.score, replay.scores_of_images, question, progress=progress))
     shown = [heatmap / heatmap.max() if len(maps) > 1 else heatmap for heatmap in maps if heatmap.any()]
     heatmap = np.maximum.reduce(shown) if shown else np.zeros(frame.original_hw)  # type: ignore  # numpy 2.5's stubs
     return np.asarray(heatmap, np.float32)

@@ -13,6 +13,7 @@ import paddle
 from ppdet_cam.detectors.capture import Watch, capturing, replaced_methods
 from ppdet_cam.detectors.detector import Detector, ForwardPass
 from ppdet_cam.detectors.families.base import KeptRow, Source
+from ppdet_cam.explaining.altering import batches, darkened
 from ppdet_cam.questions.targets import Read, Target
 from ppdet_cam.structures import Candidates, FeatureKind, FeatureMap, Frame, Quantity
 
@@ -63,7 +64,7 @@ class Replay:
             images: uint8 [H, W, 3] each.
         """
         source = self.source
-        for batch in _batches(images, self.batch):
+        for batch in batches(images, self.batch):
             frames = [dataclasses.replace(self.frame, image=image) for image in batch]
             inputs, _ = self.detector.reader.prepare_batch(frames)
             watch, _ = self.detector.replay(inputs, self.frame, sources=[source])
@@ -78,7 +79,7 @@ class Replay:
             altered: float32 [C, h, w] each.
         """
         of_batch = self._scores_of_rois if feature.kind is FeatureKind.ROI else self._scores_of_images
-        for batch in _batches(altered, self.batch):
+        for batch in batches(altered, self.batch):
             yield from of_batch(feature, paddle.to_tensor(np.stack(batch).astype(np.float32)))
 
     def _scores_of_images(self, feature: FeatureMap, altered: paddle.Tensor) -> Iterator[float]:
@@ -117,21 +118,6 @@ def replays(
     return [Replay(detector, frame, forward, kept, part, target.quantity, batch) for part in target.parts]
 
 
-def candidates_of_masked_images(
-    detector: Detector, frame: Frame, masks: Iterable[np.ndarray], *, batch: int
-) -> Iterator[Candidates]:
-    """Yields every box before NMS of the image times each mask: the detector as a black box.
-
-    Args:
-        detector: the detector.
-        frame: the image.
-        masks: float [H, W] each, 0 to 1, original pixels.
-        batch: how many run at once.
-    """
-    for some in _batches(masks, batch):
-        yield from candidates_of_images(detector, frame, [masked(frame, mask) for mask in some])
-
-
 def candidates_of_images(detector: Detector, frame: Frame, images: Sequence[Frame]) -> list[Candidates]:
     """Returns every box before NMS of each of some images that are altered from one image, as one batch.
 
@@ -147,7 +133,7 @@ def candidates_of_images(detector: Detector, frame: Frame, images: Sequence[Fram
 
 def masked(frame: Frame, mask: np.ndarray) -> Frame:
     """Returns the image darkened by a mask of values from 0 to 1."""
-    return dataclasses.replace(frame, image=np.rint(frame.image * mask[..., None]).astype(np.uint8))
+    return dataclasses.replace(frame, image=darkened(frame.image, mask))
 
 
 def ablated(feature: FeatureMap, channels: Iterable[int]) -> Iterator[np.ndarray]:
@@ -156,14 +142,3 @@ def ablated(feature: FeatureMap, channels: Iterable[int]) -> Iterator[np.ndarray
         activations = feature.activations.copy()
         activations[channel] = 0.0
         yield activations
-
-
-def _batches(values: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    batch: list[np.ndarray] = []
-    for value in values:
-        batch.append(value)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ppdet_cam.detectors.detector import Detector
+from ppdet_cam.explaining.altering import Progress
 from ppdet_cam.explaining.chain import Asked, explanations, forward_of
-from ppdet_cam.explaining.perturbation import Progress
 from ppdet_cam.explaining.subjects import Subject
 from ppdet_cam.questions.slicing import Slicing, Window
 from ppdet_cam.structures import Detection, Explanation, Frame, GridPlacement, LevelShare

@@ -11,7 +11,7 @@ from ppdet_cam.methods.attention import attention, attention_gradient
 from ppdet_cam.methods.base import Levels, Method, Needs, method, methods
 from ppdet_cam.methods.channels import strongest_channels
 from ppdet_cam.methods.gradient import eigengradcam, gradcam, gradcampp, hirescam, layercam, odam, xgradcam
-from ppdet_cam.methods.occlusion import Window, fill_of, margin, occluded, occlusion, shifted, windows_over
+from ppdet_cam.methods.occlusion import Window, fill_of, margin, occluded, occluded_by, occlusion, shifted, windows_over
 from ppdet_cam.methods.perturbation import (
     ablationcam,
     channel_mask,
@@ -48,6 +48,7 @@ __all__ = [
     "method",
     "methods",
     "occluded",
+    "occluded_by",
     "occlusion",
     "odam",
     "random_mask",

@@ -35,6 +35,11 @@ class Window:
         rows, columns = (np.clip(1.5 - distance, 0.0, 1.0) for distance in along)
         return np.outer(rows, columns).astype(np.float32)
 
+    def reach(self, image_hw: tuple[int, int]) -> tuple[slice, slice]:
+        """Returns rows and columns of the pixels that are occluded at all."""
+        rows, columns = (np.flatnonzero(self._distance(axis, pixels) < 1.5) for axis, pixels in enumerate(image_hw))
+        return _span(rows), _span(columns)
+
     def core(self, image_hw: tuple[int, int]) -> tuple[slice, slice]:
         """Returns rows and columns of the pixels whose centres lie in the core."""
         rows, columns = (np.flatnonzero(self._distance(axis, pixels) <= 0.5) for axis, pixels in enumerate(image_hw))
@@ -141,12 +146,51 @@ def occluded(image: np.ndarray, cover: np.ndarray, fill: np.ndarray) -> np.ndarr
     return np.rint(image * (1.0 - weight) + fill * weight).astype(np.uint8)
 
 
-def fill_of(image: np.ndarray, box_xyxy: Sequence[float]) -> np.ndarray:
-    """Returns what occludes: the image blurred with a deviation of a quarter of the box's longer side, float32."""
+def occluded_by(image: np.ndarray, window: Window, fill: np.ndarray) -> np.ndarray:
+    """Returns the image with a window filled, as `occluded` does; the other pixels are not computed."""
+    place = window.reach((image.shape[0], image.shape[1]))
+    altered = image.copy()
+    altered[place] = occluded(image[place], window.cover((image.shape[0], image.shape[1]))[place], fill[place])
+    return altered
+
+
+def fill_of(image: np.ndarray, box_xyxy: Sequence[float], *, cells: int = CELLS) -> np.ndarray:
+    """Returns what occludes: the image blurred with a deviation of a quarter of the box's longer side, float32.
+
+    It is blurred where windows reach, and left as it is elsewhere.
+
+    Args:
+        image: uint8 [H, W, 3].
+        box_xyxy: left, top, right, bottom in original pixels.
+        cells: windows along the longer side, as of `windows_over`.
+    """
     left, top, right, bottom = box_xyxy
-    deviation = max(right - left, bottom - top) / 4
-    blurred = ndimage.gaussian_filter(image.astype(np.float32), sigma=(deviation, deviation, 0), mode="nearest")
-    return np.asarray(blurred, np.float32)
+    longer = max(right - left, bottom - top)
+    deviation = longer / 4
+    reach = WIDENED_BY * longer + 2 * (1 + 2 * WIDENED_BY) * longer / cells  # of a window that is half a side away
+    seen = reach + 4 * deviation + 1  # the Gaussian is cut at four deviations
+    fill = image.astype(np.float32)
+    (rows, columns), (rows_seen, columns_seen) = (
+        _around(box_xyxy, distance, image_hw=(image.shape[0], image.shape[1])) for distance in (reach, seen)
+    )
+    blurred = ndimage.gaussian_filter(fill[rows_seen, columns_seen], sigma=(deviation, deviation, 0), mode="nearest")
+    fill[rows, columns] = blurred[
+        rows.start - rows_seen.start : rows.stop - rows_seen.start,
+        columns.start - columns_seen.start : columns.stop - columns_seen.start,
+    ]
+    return fill
+
+
+def _around(box_xyxy: Sequence[float], distance: float, *, image_hw: tuple[int, int]) -> tuple[slice, slice]:
+    """Returns rows and columns of the pixels at most so far from a box."""
+    left, top, right, bottom = box_xyxy
+    rows, columns = (
+        slice(
+            int(np.clip(math.floor(start - distance), 0, length)), int(np.clip(math.ceil(stop + distance), 0, length))
+        )
+        for start, stop, length in ((top, bottom, image_hw[0]), (left, right, image_hw[1]))
+    )
+    return rows, columns
 
 
 def margin(probabilities: np.ndarray, class_id: int) -> float:

@@ -134,14 +134,14 @@ def random_mask(
         1.0
     """
     random = np.random.default_rng([seed, index])
-    grid = (random.random(cells_hw) < keep).astype(np.float64)
+    grid = (random.random(cells_hw) < keep).astype(np.float32)
     cell_hw = [math.ceil(pixels / cells) for pixels, cells in zip(image_hw, cells_hw)]
     offsets = [int(random.integers(pixels)) for pixels in cell_hw]
     rows, columns = (
         _bilinear(cells, (cells + 1) * cell, first=offset, count=pixels)
         for cells, cell, offset, pixels in zip(cells_hw, cell_hw, offsets, image_hw)
     )
-    return (rows @ grid @ columns.T).clip(0.0, 1.0).astype(np.float32)
+    return np.asarray(np.minimum(rows @ grid @ columns.T, 1.0), np.float32)
 
 
 def random_masks(
@@ -237,6 +237,10 @@ def drise(masks: Iterable[np.ndarray], similarities: np.ndarray) -> np.ndarray:
         >>> drise(np.array([[[1.0, 0.0]], [[0.0, 1.0]]]), np.array([0.8, 0.2]))
         array([[0.4, 0.1]])
     """
+    if isinstance(masks, np.ndarray) and len(masks) == len(similarities) > 0:
+        return np.maximum(
+            np.tensordot(np.asarray(similarities, masks.dtype), masks, axes=1).astype(np.float64) / len(masks), 0.0
+        )
     total, count = np.zeros(()), 0
     for count, mask in enumerate(masks, start=1):
         if count <= len(similarities):
@@ -254,4 +258,4 @@ def _bilinear(cells: int, pixels: int, *, first: int, count: int) -> np.ndarray:
     """Returns the rows `first` to `first + count` of the matrix [pixels, cells] that enlarges `cells` values."""
     centres = (np.arange(first, first + count) + 0.5) * cells / pixels - 0.5
     distances = np.abs(centres.clip(0, cells - 1)[:, None] - np.arange(cells))
-    return np.maximum(1.0 - distances, 0.0)
+    return np.maximum(1.0 - distances, 0.0).astype(np.float32)

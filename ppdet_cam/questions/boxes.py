@@ -200,6 +200,7 @@ class Scene:
         proposals_xyxy: float [R, 4], what the first of two stages proposed, original pixels; None for one stage.
         contest: what competes to be kept.
         limit: how many are kept at most; None where NMS has limits of its own.
+        is_output_only: whether the candidates are no more than the detections, as nothing else is known.
     """
 
     candidates: Candidates
@@ -212,6 +213,7 @@ class Scene:
     proposals_xyxy: np.ndarray | None = None
     contest: Contest = Contest.OVERLAPS
     limit: int | None = None
+    is_output_only: bool = False
 
     @property
     def has_queries(self) -> bool:
@@ -269,7 +271,8 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
     near = shared >= MATCH_IOU
     if not near.any():
         best = float(shared.max(initial=0.0))
-        words = f"no candidate there: the best IoU is {best:.2f}" + _first_stage(asked, scene)
+        what = "no box of the output there (what NMS left out is not known)" if scene.is_output_only else ""
+        words = f"{what or 'no candidate there'}: the best IoU is {best:.2f}" + _first_stage(asked, scene)
         words += _others_there(asked, scene, class_id, claimed)
         nothing = Detection(
             -1,

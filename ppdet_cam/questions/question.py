@@ -13,6 +13,7 @@ from ppdet_cam.questions.targets import DEFAULT_TARGET, targets
 
 DEFAULT_LAYER = "model.backbone"
 DEFAULT_METHOD = "stagecam"
+DEFAULT_BLACK_BOX_METHOD = "occlusion"  # of a detector of which only the output is known
 DEFAULT_THRESHOLD = 0.5
 DEFAULT_SEED = 0
 DEFAULT_BATCH = 8

@@ -23,6 +23,8 @@ from ppdet_cam.structures import MapStatus
 
 REPORT_FILE = "report.html"
 
+OUTPUT_ONLY = "not looked at: the output alone"
+
 _FILES = PageFiles(
     kind="report",
     template="report.html",
@@ -94,7 +96,7 @@ def render_report(run: Run, thumbnails: Mapping[tuple[int, int], Thumbnail], *, 
 
 
 def _title(run: Run) -> str:
-    return f"{Path(run.config).stem} ({run.architecture})"
+    return f"{Path(run.model_dir or run.config).stem} ({run.architecture})"
 
 
 def _counts(run: Run) -> list[Count]:
@@ -132,10 +134,11 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     boxes = [box for image in run.images for box in image.boxes]
     scores = [image.highest_score for image in run.images if image.highest_score is not None]
     facts = [
-        ("Config", run.config),
+        ("Config" if run.model_dir is None else "Exported model", run.model_dir or run.config),
         ("Weights", run.weights.get("asked", "")),
         ("Layers", _distinct(box.seen_at for box in boxes)),
         ("Method", _distinct(box.method for box in boxes)),
+        ("Inside", "" if run.model_dir is None else OUTPUT_ONLY),
         ("Highest score", f"{max(scores):.3f}" if scores else ""),
     ]
     return [(label, value) for label, value in facts if value]

@@ -202,6 +202,12 @@ class Run:
     seconds: float | None
     images: tuple[Image, ...]
 
+    @property
+    def model_dir(self) -> str | None:
+        """The folder of the exported model that was explained by its output; None for a config."""
+        given = self.flags.get("model_dir", "null")
+        return None if given in ("null", "") else given
+
 
 def read_run(folder: Path) -> Run:
     """Returns what the run in this folder wrote about itself.

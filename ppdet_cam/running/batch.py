@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ppdet_cam.errors import OutputError
-from ppdet_cam.explaining.perturbation import Progress, silent
+from ppdet_cam.explaining.altering import Progress, silent
 from ppdet_cam.images.inputs import ImageFile
 from ppdet_cam.images.reading import read_image
 from ppdet_cam.outputs.files import check_output_folder, remove_unfinished, write_atomically

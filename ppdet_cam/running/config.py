@@ -21,7 +21,7 @@ class RunConfig:
     """One run of the command line.
 
     Attributes:
-        config: the ppdet config file.
+        config: the ppdet config file, None for an exported model.
         overrides: "key=value" items of `-o`.
         inputs: which images; when neither files nor a list are given, those of `gt`.
         cam_out: the folder to write into.
@@ -36,10 +36,11 @@ class RunConfig:
         workers: how many threads draw and write.
         shard: "I/N": only the I-th of N parts of the images.
         strict_images: whether an image with anything amiss fails.
+        model_dir: instead of `config`: the folder of an exported model.
         font: file of a font for letters that Pillow's own lacks; None to look for one.
     """
 
-    config: Path
+    config: Path | None
     overrides: tuple[str, ...]
     inputs: Inputs
     cam_out: Path
@@ -55,8 +56,19 @@ class RunConfig:
     shard: str | None = None
     strict_images: bool = False
     font: Path | None = None
+    model_dir: Path | None = None
 
     def __post_init__(self) -> None:
+        if (self.config is None) == (self.model_dir is None):
+            raise ConfigError(
+                "-c names a config to look into, --model_dir an exported model that is explained by its output; give "
+                "one of them"
+            )
+        if self.model_dir is not None and self.overrides:
+            raise ConfigError(
+                f"-o {self.overrides[0]} changes a config, and an exported model has none: leave it out, or export "
+                "the model so"
+            )
         if self.inputs.is_empty and self.gt is None:
             raise ConfigError(
                 "no image given: --infer_img <file> ..., --infer_dir <folder>, --infer_list <file>, --video_file "
@@ -164,4 +176,5 @@ class RunConfig:
             "lang": self.lang,
             "vdl_log_dir": None if self.vdl_log_dir is None else str(self.vdl_log_dir),
             "opt": list(self.overrides),
+            "model_dir": None if self.model_dir is None else str(self.model_dir),
         }

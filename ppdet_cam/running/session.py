@@ -13,22 +13,20 @@ from importlib import metadata
 from pathlib import Path
 
 from ppdet_cam import __version__
-from ppdet_cam.detectors.building import build_detector, weights_of
 from ppdet_cam.detectors.compat import PPDET
-from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.settings import Tagged
 from ppdet_cam.detectors.weights import sha256_of
+from ppdet_cam.explaining.altering import Progress, silent
 from ppdet_cam.explaining.explainer import Explainer
-from ppdet_cam.explaining.perturbation import Progress, silent
 from ppdet_cam.images.inputs import ImageFile, annotated_images, digest_lines
 from ppdet_cam.images.video import VideoFile
 from ppdet_cam.outputs.manifest import SCHEMA_VERSION
-from ppdet_cam.places import find_file
 from ppdet_cam.questions.annotations import read_ground_truth
 from ppdet_cam.questions.truth import GroundTruth
 from ppdet_cam.render import drawn_name, is_drawable
 from ppdet_cam.running.config import RunConfig
 from ppdet_cam.running.drawing import Annotated
+from ppdet_cam.running.model import ModelFacts, model_of
 
 # ppdet is not among them: what is installed need not be what ran
 PACKAGES = (
@@ -115,15 +113,15 @@ def open_session(
     Raises:
         PpdetCamError: any of its kinds.
     """
-    detector, settings = build_detector(config.config, overrides=config.overrides)
-    explainer = Explainer.of_question(detector, config.question, progress=progress)
-    truth = read_ground_truth(config.gt, detector.class_names) if config.gt else None
+    model = model_of(config)
+    class_names = model.detector.class_names
+    explainer = Explainer.of_question(model.detector, config.question, progress=progress)
+    truth = read_ground_truth(config.gt, class_names) if config.gt else None
     if images is None and truth is not None:
         images = annotated_images(truth, config.inputs.folder)
     images = images or []
-    detector.load_weights(weights_of(settings, None))
-    _warn_of_undrawable_names(detector.class_names)
-    document = run_document(detector, settings, config.config, flags=config.flags(), images=images, truth=truth)
+    _warn_of_undrawable_names(class_names)
+    document = run_document(model.loaded(), flags=config.flags(), images=images, truth=truth)
     if video is not None:
         facts = {"frames": video.frames, "fps": video.fps, "interval": config.inputs.frame_interval}
         inputs: dict[str, object] = document["inputs"]  # type: ignore[assignment]
@@ -146,36 +144,26 @@ def _warn_of_undrawable_names(class_names: Sequence[str]) -> None:
 
 
 def run_document(
-    detector: Detector,
-    settings: Mapping[str, object],
-    config: Path,
-    *,
-    flags: Mapping[str, object],
-    images: Sequence[ImageFile],
-    truth: GroundTruth | None,
+    model: ModelFacts, *, flags: Mapping[str, object], images: Sequence[ImageFile], truth: GroundTruth | None
 ) -> dict[str, object]:
     """Returns what a manifest says of a run before its first image.
 
     Args:
-        detector: with its weights loaded.
-        settings: that it was built from.
-        config: the file that they were read from.
+        model: what the detector is.
         flags: of the command line, by their names.
         images: of the run.
         truth: the ground truth.
     """
-    weights = detector.weights
-    assert weights is not None  # they are loaded
     return {
         "schema_version": SCHEMA_VERSION,
-        "config": {"path": str(find_file(config).resolve()), "architecture": detector.architecture},
-        "weights": {"asked": str(settings["weights"]), "path": str(weights), "sha256": sha256_of(weights)},
+        "config": {"path": str(model.file.resolve()), "architecture": model.architecture},
+        "weights": {"asked": model.asked, "path": str(model.weights), "sha256": sha256_of(model.weights)},
         "flags": dict(flags),
-        "device": detector.device,
+        "device": model.device,
         "versions": _versions(),
-        "class_names": list(detector.class_names),
+        "class_names": list(model.class_names),
         "inputs": _inputs(images, truth),
-        "settings": flat_settings({key: value for key, value in settings.items() if key not in _NOT_COMPARED}),
+        "settings": flat_settings({key: value for key, value in model.settings.items() if key not in _NOT_COMPARED}),
     }
 
 

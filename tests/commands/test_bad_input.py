@@ -23,7 +23,7 @@ from ppdet_cam.detectors.families import families
 from ppdet_cam.errors import ScoreMismatchError
 from ppdet_cam.outputs import pictures
 from ppdet_cam.places import demo_photographs
-from ppdet_cam.running import drawing, session
+from ppdet_cam.running import drawing, model
 
 PPYOLOE = FAMILIES["ppyoloe"]
 
@@ -595,7 +595,7 @@ def test_output_may_not_be_a_file(refused, command):
 def test_output_that_may_not_be_written_is_refused(refused, monkeypatch):
     """It is refused before the detector is built."""
     monkeypatch.setattr(os, "access", lambda *_arguments: False)
-    monkeypatch.setattr(session, "build_detector", lambda *_arguments, **_options: pytest.fail("builds"))
+    monkeypatch.setattr(model, "build_detector", lambda *_arguments, **_options: pytest.fail("builds"))
     says(refused(), "cannot write into cam_out", "no permission", "--cam_out")
 
 
@@ -745,7 +745,10 @@ def test_flags_of_ppdets_tools_say_what_to_use(refused, words, instead):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("mode: paddle\narch: SSD\nPreprocess: []\nlabel_list: [face]\n", "deployment file of an exported model"),
+        (
+            "mode: paddle\narch: SSD\nPreprocess: []\nlabel_list: [face]\n",
+            "Explain that by its output: --model_dir",
+        ),
         ("slim: QAT\nQAT: {}\n", "is a slim config"),
     ],
 )
@@ -753,7 +756,7 @@ def test_other_files_of_ppdet_given_as_config_are_named(refused, tmp_path, text,
     """The error says what the file is, and what to give."""
     path = tmp_path / "infer_cfg.yml"
     path.write_text(text, encoding="utf-8")
-    says(refused("-c", path), message, "give the config" if "slim" in message else "Give the config")
+    says(refused("-c", path), message, "give the config")
 
 
 # --- what is amiss with an image, but keeps no one from explaining it

@@ -17,7 +17,7 @@ from ppdet_cam.explaining.evidence import placement_of
 from ppdet_cam.explaining.gradients import image_features, roi_features
 from ppdet_cam.explaining.perturbation import black_box_maps, with_channel_scores
 from ppdet_cam.explaining.projection import project
-from ppdet_cam.explaining.replay import candidates_of_images, candidates_of_masked_images, masked
+from ppdet_cam.explaining.replay import candidates_of_images, masked
 from ppdet_cam.methods import ablationcam, channel_mask, detection_similarity, random_masks, scorecam
 from ppdet_cam.questions.question import Question
 from ppdet_cam.structures import MapStatus, Quantity
@@ -355,7 +355,7 @@ def test_full_mask_leaves_all_of_a_box(detector_of, photo, name):
     """Under a mask of ones every box is its own most similar candidate: IoU and cosine are 1."""
     detector = detector_of(name)
     forward, chosen, _ = forward_of(detector, photo)
-    (candidates,) = candidates_of_masked_images(detector, photo, [np.ones(photo.original_hw)], batch=2)
+    (candidates,) = candidates_of_images(detector, photo, [masked(photo, np.ones(photo.original_hw))])
     (same,) = candidates_of_images(detector, photo, [photo])
     np.testing.assert_array_equal(candidates.scores, same.scores)
     before = forward.candidates()

@@ -205,9 +205,9 @@ def test_stages_of_an_ssd_are_found_without_the_levels_behind() -> None:
 
 
 def test_first_centres_by_hand() -> None:
-    """Kernels of 3 stay at the first pixel; patches of 2 look between two, here of cells 2 pixels wide."""
+    """Kernels of 3 stay at the first pixel; patches of 2 look between two cells, here 2 pixels wide."""
     assert first_centres(64, [(64, 32, 0.0), (32, 32, 0.0), (32, 16, 0.5)]) == {64: 0.5, 32: 0.5, 16: 1.5}
-    # nobody is seen to halve: at the beginning the image is taken apart, later every other row is the middle of a pooling
+    # nobody is seen to halve: at the beginning the image is taken apart, later every other row is pooled around
     assert first_centres(64, [(32, 32, 0.0), (16, 16, 0.0)]) == {64: 0.5, 32: 1.0, 16: 1.0}
     # two ways side by side, as in a shortcut: their mean
     assert first_centres(64, [(64, 32, 0.0), (64, 32, 0.5)])[32] == 0.75

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from ppdet_cam.methods import Window, fill_of, margin, occluded, occlusion, shifted, windows_over
+from ppdet_cam.methods import Window, fill_of, margin, occluded, occluded_by, occlusion, shifted, windows_over
 
 
 def test_windows_tile_the_box_and_its_surroundings():
@@ -89,3 +90,25 @@ def test_occluded_image_is_the_fill_where_covered():
     cover = np.array([[1.0, 0.5], [0.0, 0.0]], np.float32)
     assert occluded(image, cover, np.full((2, 2, 3), 200, np.float32))[..., 0].tolist() == [[200, 150], [100, 100]]
     assert fill_of(image, (0, 0, 2, 2)) == pytest.approx(image)
+
+
+def test_fill_is_blurred_where_windows_reach_and_nowhere_else() -> None:
+    """There it is what a blur of the whole image gives; a window and those half a side away reach no further."""
+    image = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
+    box = (40.0, 50.0, 52.0, 60.0)
+    whole = ndimage.gaussian_filter(image.astype(np.float32), sigma=(3, 3, 0), mode="nearest")
+    windows = windows_over(box, image_hw=(120, 160))
+    windows += shifted(windows, np.ones(len(windows)))
+    for window in windows:
+        place = window.reach((120, 160))
+        assert np.allclose(fill_of(image, box)[place], whole[place], atol=1e-3)
+    assert np.array_equal(fill_of(image, box)[100:], image[100:])
+
+
+def test_occluding_a_window_alone_is_occluding_the_image() -> None:
+    """Only the pixels that it reaches are computed."""
+    image = np.random.default_rng(1).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    fill = np.full(image.shape, 99.0, np.float32)
+    for window in (Window((3.0, 4.0), 5.0), Window((39.0, 20.0), 7.5)):
+        expected = occluded(image, window.cover((40, 50)), fill)
+        assert np.array_equal(occluded_by(image, window, fill), expected)

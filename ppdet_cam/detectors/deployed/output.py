@@ -1,0 +1,57 @@
+"""What an exported detector gives -> rows per image: class, score, box. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ppdet_cam.errors import ConfigError
+from ppdet_cam.polygons import box_around, polygon_of
+from ppdet_cam.structures import Detection
+
+UPRIGHT, ROTATED = 6, 10  # class, score, and four numbers or eight
+
+
+def rows_of(outputs: Sequence[np.ndarray], *, images: int, said_by: str) -> list[np.ndarray]:
+    """Returns each image's boxes: float32 [K, 6], class, score, left, top, right, bottom; or [K, 10] with corners.
+
+    Args:
+        outputs: of the graph: the boxes of all images, one after the other, and how many each has.
+        images: how many the batch had.
+        said_by: the model, for the error.
+
+    Raises:
+        ConfigError: it is no detector's output.
+    """
+    boxes = next((one for one in outputs if one.ndim == 2 and one.shape[1] in (UPRIGHT, ROTATED)), None)
+    counts = next((one for one in outputs if one.ndim <= 1 and one.dtype.kind == "i" and one.size == images), None)
+    if boxes is None:  # [N, K, 6], a row per image
+        stacked = next((one for one in outputs if one.ndim == 3 and one.shape[2] in (UPRIGHT, ROTATED)), None)
+        if stacked is not None and len(stacked) == images:
+            return [np.asarray(one, np.float32) for one in stacked]
+    elif counts is None and images == 1:  # some exports lack the number
+        counts = np.array([len(boxes)])
+    if boxes is None or counts is None or int(counts.sum()) > len(boxes):
+        shapes = ", ".join(f"{one.dtype} {list(one.shape)}" for one in outputs) or "nothing"
+        raise ConfigError(
+            f"{said_by} gives {shapes}, and a detector with its NMS gives boxes [K, {UPRIGHT}] (class, score, left, "
+            "top, right, bottom) and how many each image has. Export it with its NMS: -o export.post_process=True "
+            "export.nms=True, and not export.benchmark"
+        )
+    ends = np.cumsum(counts.reshape(-1))
+    return [np.asarray(boxes[end - count : end], np.float32) for end, count in zip(ends, counts.reshape(-1))]
+
+
+def detections_of(rows: np.ndarray, class_names: Sequence[str]) -> tuple[Detection, ...]:
+    """Returns the rows that are detections; a padding row has class -1."""
+    found = []
+    for index, row in enumerate(rows):
+        label = int(row[0])
+        if label < 0 or not np.isfinite(row).all():
+            continue
+        polygon = polygon_of(row[2:]) if len(row) == ROTATED else None
+        left, top, right, bottom = box_around(polygon) if polygon else (float(value) for value in row[2:6])
+        name = class_names[label] if label < len(class_names) else f"class {label}"
+        found.append(Detection(index, label, name, float(row[1]), (left, top, right, bottom), None, polygon))
+    return tuple(found)
