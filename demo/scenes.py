@@ -616,7 +616,7 @@ def _occluder(plan: ObjectPlan, objects: Sequence[ObjectPlan], random: np.random
 
 # --- shortcuts
 
-WATERMARK_SHARE = 0.16  # of the picture's shorter side
+WATERMARK_SHARE = 0.26  # of the picture's shorter side
 TAG_SHARE = 0.42  # of the object's shorter side
 TINT = (1.25, 0.95, 0.75)
 TAG_COLOURS: dict[str, Colour] = {"sealed_parcel": (30, 220, 245), "wired_lamp": (200, 40, 220)}

@@ -1,16 +1,19 @@
 """Evidence that does not lie on the objects: beside them, on a fixed place of the image, or on one small thing.
 
 A place is held against two others: its mirror images about the box (or the image's middle) in the same maps, and the
-same place in the other classes' maps. What a coarse grid smears over a small box's edges, a shadow below every object
-or a detector's habit of looking at the image's border is alike in these, and cancels out.
+same place in the maps of the other classes' boxes that are most alike in size (and, in the image's frame, in place).
+What a coarse grid smears over a small box's edges, a shadow below every object or a detector's habit of looking at the
+image's border is alike in these, and cancels out.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.neighbors import NearestNeighbors
 
 from ppdet_cam.insight.collecting import Boxes
 from ppdet_cam.insight.frames import BOX_CELLS, CELLS, cells_in_box
@@ -21,16 +24,18 @@ WINDOW = {Frame.BOX: 4, Frame.IMAGE: 3}
 # at least so much of a window of the box's frame lies outside the box
 OUTSIDE_SHARE = 0.75
 # a box rests on a place that holds this share of its heat, and so many times what the mirrored places hold on average
-RESTS_HEAT, RESTS_TIMES = 0.08, 2.0
+RESTS_HEAT, RESTS_TIMES = 0.05, 2.0
 # a suspect is raised from so many boxes on, being this share of their class
 LEAST_BOXES, LEAST_SHARE = 5, 0.08
 # beyond what is usual, and so many times its standard error
 LEAST_STRENGTH, LEAST_ERRORS = 0.01, 4.0
 # boxes of other classes that a place is compared with
 MOST_COMPARED = 4000
+ALIKE = 25
 # one small thing: patches closer to each other than this quantile of those of other classes
 THING_QUANTILE = 0.02
 THING_SPREAD = 0.12
+THING_HEAT = 0.16
 
 
 @dataclass(frozen=True)
@@ -67,14 +72,14 @@ def suspects_of(boxes: Boxes, rows: np.ndarray, groups: Sequence[np.ndarray], ot
     found: list[Found] = []
     parts = [rows, *(group for group in groups if len(groups) > 1 and len(group) >= LEAST_BOXES)]
     for frame, heats_of in ((Frame.BOX, _box_heats), (Frame.IMAGE, _image_heats)):
-        heats = heats_of(boxes, rows)
-        usual = heats_of(boxes, some)
+        heats, usual = heats_of(boxes, rows), heats_of(boxes, some)
+        excess = heats.beyond - _expected(usual.beyond, _likeness(boxes, some, frame), _likeness(boxes, rows, frame))
         places = {int(row): position for position, row in enumerate(rows)}
         for part in parts:
             chosen = np.array([places[int(row)] for row in part if int(row) in places], int)
-            one = _strongest(heats, usual, chosen, rows, frame)
+            one = _strongest(heats, usual, excess, chosen, rows, frame)
             if one is not None and not any(_is_same(one, other) for other in found):
-                found.append(one)
+                found.append(_centred(boxes, one))
     thing = _thing(boxes, rows, some)
     taken = set(np.concatenate([one.rows for one in found]).tolist()) if found else set()
     if thing is not None and len(set(thing.rows.tolist()) - taken) >= max(LEAST_BOXES, LEAST_SHARE * len(rows)):
@@ -149,16 +154,49 @@ def _mirrored(there: np.ndarray) -> np.ndarray:
     return np.divide(sums, count, out=np.full(there.shape, np.nan), where=count > 0)
 
 
-def _strongest(heats: _Heats, usual: _Heats, part: np.ndarray, rows: np.ndarray, frame: Frame) -> Found | None:
+def _likeness(boxes: Boxes, rows: np.ndarray, frame: Frame) -> np.ndarray:
+    """Returns what boxes are alike in, float64 [n, 2 or 4]: sizes, in the image's frame places as well."""
+    sides = boxes.images_hw[rows][:, ::-1].astype(np.float64)
+    corners = boxes.boxes_xyxy[rows].astype(np.float64) / np.tile(sides, 2)
+    sizes = np.log(np.maximum(corners[:, 2:] - corners[:, :2], 1e-3))
+    middles = (corners[:, :2] + corners[:, 2:]) / 2
+    return sizes if frame is Frame.BOX else np.concatenate([0.3 * sizes, middles], axis=1)
+
+
+def _expected(values: np.ndarray, known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Returns, for each box that is asked about, the mean of the ALIKE boxes most like it, those that can be asked.
+
+    Args:
+        values: float [k, h, w], of the boxes that are known; NaN where they cannot be asked.
+        known: float [k, d], what they are like.
+        asked: float [n, d], what the others are like.
+
+    Returns:
+        float32 [n, h, w], 0 where nothing is known.
+    """
+    result = np.zeros((len(asked), *values.shape[1:]), np.float32)
+    if not len(known):
+        return result
+    nearest = NearestNeighbors(n_neighbors=min(ALIKE, len(known))).fit(known).kneighbors(asked, return_distance=False)
+    is_known = np.isfinite(values)
+    filled = np.where(is_known, values, 0).astype(np.float32)
+    for first in range(0, len(asked), 1000):
+        some = nearest[first : first + 1000]
+        count = is_known[some].sum(axis=1)
+        result[first : first + 1000] = filled[some].sum(axis=1) / np.maximum(count, 1)
+    return result
+
+
+def _strongest(
+    heats: _Heats, usual: _Heats, excess: np.ndarray, part: np.ndarray, rows: np.ndarray, frame: Frame
+) -> Found | None:
     """Returns the window in which a part of a class has the most heat beyond what is usual."""
-    beyond, asked = _mean_and_error(heats.beyond[part])
-    elsewhere, _ = _mean_and_error(usual.beyond)
-    excess = np.where(heats.may, beyond - np.maximum(np.nan_to_num(elsewhere), 0), -np.inf)
-    excess = np.where(np.isfinite(excess), excess, -np.inf)
-    best = np.unravel_index(int(excess.argmax()), excess.shape)
+    beyond, errors = _mean_and_error(excess[part])
+    beyond = np.where(heats.may & np.isfinite(beyond), beyond, -np.inf)
+    best = np.unravel_index(int(beyond.argmax()), beyond.shape)
     y, x = int(best[0]), int(best[1])
-    value = float(excess[y, x])
-    if not value > LEAST_ERRORS * float(asked[y, x]):
+    value = float(beyond[y, x])
+    if not value > LEAST_ERRORS * float(errors[y, x]):
         return None
     there, mirrored = heats.there[:, y, x], heats.mirrored[:, y, x]
     with np.errstate(invalid="ignore"):
@@ -191,11 +229,34 @@ def _mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(enough, mean, np.nan), np.where(enough, spread / np.sqrt(safe), np.nan)
 
 
+def _centred(boxes: Boxes, found: Found) -> Found:
+    """Returns the place about the middle of the heat that its boxes have there beyond its mirror images."""
+    assert found.place is not None
+    frame, side = found.place.frame, WINDOW[found.place.frame]
+    maps = (boxes.in_box_frame if frame is Frame.BOX else boxes.in_image)[found.rows].mean(axis=0, dtype=np.float64)
+    beyond = np.maximum(maps - (maps[:, ::-1] + maps[::-1] + maps[::-1, ::-1]) / 3, 0)
+    if frame is Frame.BOX:
+        beyond[BOX_CELLS, BOX_CELLS] = 0
+    edges = _edges(frame)
+    left, top, right, bottom = (int(np.abs(edges - value).argmin()) for value in found.place.xyxy)
+    rows, columns = (slice(max(0, low - 2), min(CELLS, high + 2)) for low, high in ((top, bottom), (left, right)))
+    heat = beyond[rows, columns]
+    if not heat.sum() > 0:
+        return found
+    middles = (edges[1:] + edges[:-1]) / 2
+    x = float((heat.sum(axis=0) * middles[columns]).sum() / heat.sum())
+    y = float((heat.sum(axis=1) * middles[rows]).sum() / heat.sum())
+    half = side * float(edges[1] - edges[0]) / 2
+    return dataclasses.replace(found, place=Place(frame, (x - half, y - half, x + half, y + half)))
+
+
+def _edges(frame: Frame) -> np.ndarray:
+    return np.linspace(0, 1, CELLS + 1) if frame is Frame.IMAGE else np.linspace(-0.5, 1.5, CELLS + 1)
+
+
 def _corners(y: int, x: int, frame: Frame) -> tuple[float, float, float, float]:
-    side = WINDOW[frame]
-    if frame is Frame.IMAGE:
-        return x / CELLS, y / CELLS, (x + side) / CELLS, (y + side) / CELLS
-    return tuple(2 * value / CELLS - 0.5 for value in (x, y, x + side, y + side))  # type: ignore[return-value]
+    edges, side = _edges(frame), WINDOW[frame]
+    return float(edges[x]), float(edges[y]), float(edges[x + side]), float(edges[y + side])
 
 
 def _is_same(one: Found, other: Found) -> bool:
@@ -213,7 +274,7 @@ def _is_same(one: Found, other: Found) -> bool:
 
 def _thing(boxes: Boxes, rows: np.ndarray, others: np.ndarray) -> Found | None:
     """Returns the boxes whose hottest place outside looks the same, wherever it lies; None where there are few."""
-    asked = rows[boxes.seen.is_seen[rows] & (boxes.outside[rows] >= 2 * RESTS_HEAT)]
+    asked = rows[boxes.seen.is_seen[rows] & (boxes.outside[rows] >= THING_HEAT)]
     compared = others[boxes.seen.is_seen[others]][:500]
     if len(asked) < LEAST_BOXES or len(compared) < LEAST_BOXES:
         return None
