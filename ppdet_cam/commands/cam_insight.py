@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ppdet_cam import __version__
 from ppdet_cam.commands.flags import add_config, add_lang
+from ppdet_cam.commands.insight_lines import change_lines
 from ppdet_cam.commands.progress import ImagesBar, show_progress
 from ppdet_cam.commands.terminal import (
     EXIT_DONE,
@@ -23,13 +24,14 @@ from ppdet_cam.commands.terminal import (
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.insight.changes import changes_of
 from ppdet_cam.insight.finding import Insight, find_insight
-from ppdet_cam.insight.html import PAGE_FILE, check_may_write, write_insight
-from ppdet_cam.insight.record import INSIGHT_FILE, insight_record, read_record
+from ppdet_cam.insight.html import check_may_write, write_insight
+from ppdet_cam.insight.record import insight_record, read_record
 from ppdet_cam.insight.values import Suspect, Verdict
 from ppdet_cam.languages import check_lang
 from ppdet_cam.metrics import fills
 from ppdet_cam.questions.annotations import FORMS
 from ppdet_cam.report.html import REPORT_FILE, write_report
+from ppdet_cam.report.insights import INSIGHT_FILE, INSIGHT_PAGE
 from ppdet_cam.report.reading import Image
 from ppdet_cam.tables import aligned
 
@@ -45,8 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         advice=f"usage: {PROGRAM} RUN [--check N]",
         description="Reads the maps of a finished run of cam_ppdet (--save overlay,raw --raw_frame grid) and says, "
-        "class by class, what the detector rests on: groups of boxes that are explained alike, and suspects, evidence that "
-        f"does not lie on the objects. Writes {PAGE_FILE} and {INSIGHT_FILE}, and prints the suspects.",
+        "class by class, what the detector rests on: groups of boxes explained alike, and suspects, evidence that "
+        f"does not lie on the objects. Writes {INSIGHT_PAGE} and {INSIGHT_FILE}, and prints the suspects.",
     )
     parser.add_argument("run", type=user_path, metavar="RUN", help="the --cam_out of the run")
     parser.add_argument(
@@ -73,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"an earlier {INSIGHT_FILE}, or the folder that holds it: prints which suspects and groups came and went",
     )
     parser.add_argument("--out", type=user_path, metavar="FOLDER", help="folder to write into (default: RUN)")
-    add_lang(parser, PAGE_FILE)
+    add_lang(parser, INSIGHT_PAGE)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
 
@@ -174,15 +176,12 @@ def class_table(insight: Insight) -> str:
             ]
         )
     left = len(insight.classes) - _MOST_CLASSES
-    return aligned(rows) + (f"\n({left} more classes with fewer boxes: {PAGE_FILE})" if left > 0 else "")
+    return aligned(rows) + (f"\n({left} more classes with fewer boxes: {INSIGHT_PAGE})" if left > 0 else "")
 
 
 def _change_lines(before: Mapping[str, object], found: Insight) -> list[str]:
     changes = changes_of(before, insight_record(found))
-    lines = [str(change.sentence) for change in changes.suspects] or ["no suspects before and after"]
-    went = [one for one in changes.groups if one.became.value != "stayed"]
-    lines += [f"group of '{one.class_name}': {one.became.value} ({one.a or one.b})" for one in went]
-    return lines
+    return change_lines(changes) or ["no suspects before and after"]
 
 
 if __name__ == "__main__":

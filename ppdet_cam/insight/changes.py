@@ -6,12 +6,13 @@ import enum
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ppdet_cam.errors import ConfigError
-from ppdet_cam.insight.record import records_of
-from ppdet_cam.report.page import Said
+from ppdet_cam.insight.record import read_record, records_of
+from ppdet_cam.report.insights import INSIGHT_FILE
 
 # groups whose mean maps share so much are one (sum of the smaller of both, each map summing to 1)
 SAME_GROUP = 0.75
@@ -36,15 +37,20 @@ class SuspectChange:
 
     Attributes:
         became: what.
-        sentence: for a person.
+        sentence: of the suspect, `sentence` of its record.
         a: its record before, None for a new one.
         b: after, None for one that is gone.
     """
 
     became: Became
-    sentence: Said
+    sentence: Mapping[str, object]
     a: Mapping[str, object] | None
     b: Mapping[str, object] | None
+
+    @property
+    def words(self) -> str:
+        """What became of it, after the training: "counts no more: 31 of 80 'wired_lamp' boxes rest on ..."."""
+        return f"{_WORDS[self.became]}: {self.sentence.get('text', '')}"
 
 
 @dataclass(frozen=True)
@@ -81,13 +87,13 @@ class InsightChanges:
     groups: tuple[GroupChange, ...]
 
 
-_SENTENCES = {
-    Became.GONE: "After: counts no more. {0}",
-    Became.REFUTED: "After: taken out of the images, it does not lower the score any more. {0}",
-    Became.NEW: "After: new. {0}",
-    Became.WEAKER: "After: counts less. {0}",
-    Became.STRONGER: "After: counts more. {0}",
-    Became.STAYED: "After: as before. {0}",
+_WORDS = {
+    Became.GONE: "counts no more",
+    Became.REFUTED: "taken out, it lowers the score no more",
+    Became.NEW: "new",
+    Became.WEAKER: "counts less",
+    Became.STRONGER: "counts more",
+    Became.STAYED: "as before",
 }
 _ORDER = (Became.GONE, Became.REFUTED, Became.NEW, Became.WEAKER, Became.STRONGER, Became.STAYED)
 
@@ -148,8 +154,7 @@ def _change(a: Mapping[str, object] | None, b: Mapping[str, object] | None) -> S
     record = b if a is None else a
     assert record is not None
     sentence = record["sentence"]
-    text = str(sentence["text"]) if isinstance(sentence, dict) else ""
-    return SuspectChange(became, Said(_SENTENCES[became], (text,)), a, b)
+    return SuspectChange(became, sentence if isinstance(sentence, dict) else {}, a, b)
 
 
 def _groups(a: Mapping[str, object], b: Mapping[str, object]) -> list[GroupChange]:
@@ -199,3 +204,45 @@ def _of_class(
 def _shared(one: np.ndarray, other: np.ndarray) -> float:
     sums = one.sum(), other.sum()
     return float(np.minimum(one / sums[0], other / sums[1]).sum()) if min(sums) > 0 else 0.0
+
+
+def changes_record(changes: InsightChanges) -> dict[str, object]:
+    """Returns what became of suspects and groups, as `compare.json` has it.
+
+    Args:
+        changes: from `changes_of`.
+    """
+    return {
+        "suspects": [
+            {
+                "became": one.became.value,
+                "sentence": dict(one.sentence),
+                "class_name": (one.a or one.b or {}).get("class_name"),
+                "strength_a": None if one.a is None else one.a["strength"],
+                "strength_b": None if one.b is None else one.b["strength"],
+            }
+            for one in changes.suspects
+        ],
+        "groups": [
+            {
+                "class_name": one.class_name,
+                "became": one.became.value,
+                "a": one.a or None,
+                "b": one.b or None,
+                "share_a": round(one.share_a, 5),
+                "share_b": round(one.share_b, 5),
+            }
+            for one in changes.groups
+        ],
+    }
+
+
+def changes_of_runs(folder_a: Path, folder_b: Path) -> InsightChanges | None:
+    """Returns what became of suspects and groups between two runs' folders, None where one has no `insight.json`.
+
+    Raises:
+        ConfigError: one is of another schema, or cannot be read.
+    """
+    if not all((folder / INSIGHT_FILE).is_file() for folder in (folder_a, folder_b)):
+        return None
+    return changes_of(read_record(folder_a), read_record(folder_b))

@@ -20,6 +20,8 @@ from ppdet_cam.report.reading import Role, Run, read_run
 
 EXAMPLES = 24
 _LEAST_OTHER = 0.01
+_FALSE_AWAY = "False positives look further away: {0} of the heat lies outside the box, of true ones {1}."
+_MISSED_AWAY = "Missed objects look further away: {0} of the heat lies outside the box, of true ones {1}."
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,9 @@ def _class(
     others = {boxes.class_names[number]: float(on_others[number]) for number in np.argsort(-on_others)}
     note = None
     if len(own) < LEAST_BOXES:
-        note = Said("too few boxes to group: {0}, and {1} are needed", (f"{len(own):,}", str(LEAST_BOXES)))
+        note = Said(
+            "Too few boxes to group or to suspect: {0}, and {1} are needed.", (f"{len(own):,}", str(LEAST_BOXES))
+        )
     return ClassInsight(
         class_name=name,
         boxes=len(own),
@@ -191,20 +195,21 @@ def _outside_by_role(boxes: Boxes, rows: np.ndarray) -> Mapping[str, float]:
 
 def _findings(of: ClassInsight, suspects: Sequence[Suspect]) -> list[Said]:
     """Returns what false positives and missed objects have in common that true ones have not."""
-    parts = [(group.counts, f"group {group.name}") for group in of.groups if len(of.groups) > 1]
-    parts += [(suspect.counts, f"'{suspect.kind.value}'") for suspect in suspects]
-    found = [truth_sentence(counts, of.counts, what) for counts, what in parts]
+    parts = [(group.counts, group.name, True) for group in of.groups if len(of.groups) > 1]
+    parts += [(suspect.counts, suspect.kind.value, False) for suspect in suspects]
+    found = [truth_sentence(counts, of.counts, what, is_group=is_group) for counts, what, is_group in parts]
     return [one for one in [*found, *_missed_sentences(of)] if one is not None]
 
 
 def _missed_sentences(of: ClassInsight) -> list[Said]:
     outside = of.outside_by_role
     found = []
-    for key, what in (("false", "false positives"), ("missed", "missed objects")):
-        number = of.counts.false if key == "false" else of.counts.missed
+    for key, number, text in (
+        ("false", of.counts.false, _FALSE_AWAY),
+        ("missed", of.counts.missed, _MISSED_AWAY),
+    ):
         if number >= 3 and of.counts.true >= 3 and outside[key] >= outside["true"] + 0.1:
-            pattern = f"The {what} look further away: {{0}} of the heat lies outside the box, of true ones {{1}}."
-            found.append(Said(pattern, (_percent(outside[key]), _percent(outside["true"]))))
+            found.append(Said(text, (_percent(outside[key]), _percent(outside["true"]))))
     return found
 
 

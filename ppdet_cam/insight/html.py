@@ -12,12 +12,13 @@ import numpy as np
 from ppdet_cam.errors import OutputError
 from ppdet_cam.insight.finding import Insight
 from ppdet_cam.insight.pictures import Sheets
-from ppdet_cam.insight.record import INSIGHT_FILE, SCHEMA_KEY, insight_record
+from ppdet_cam.insight.record import insight_record
 from ppdet_cam.insight.values import Example, Frame, Kind, Place, Verdict
 from ppdet_cam.languages import check_lang
 from ppdet_cam.outputs.files import check_output_folder, write_atomically
 from ppdet_cam.outputs.manifest import encode_document
 from ppdet_cam.places import read_regular
+from ppdet_cam.report.insights import INSIGHT_FILE, INSIGHT_PAGE, SCHEMA_KEY
 from ppdet_cam.report.page import (
     SHARED_SCRIPTS,
     TEMPLATES,
@@ -29,7 +30,6 @@ from ppdet_cam.report.page import (
     render_page,
 )
 
-PAGE_FILE = "insight.html"
 # so many small pictures are kept in the page, those of the suspects first, then the most typical of each group
 MOST_PICTURES = 2000
 OF_GROUP = 12
@@ -38,7 +38,7 @@ _FILES = PageFiles(
     kind="insight",
     template="insight.html",
     styles=("report.css", "insight.css"),
-    scripts=(*SHARED_SCRIPTS[:3], "insight.js"),
+    scripts=(*SHARED_SCRIPTS[:3], "classes.js", "insight.js"),
     folders=(Path(__file__).resolve().parent / "templates", TEMPLATES),
     is_in_chinese=True,
 )
@@ -58,15 +58,15 @@ def write_insight(insight: Insight, folder: Path, lang: str | None = None) -> Pa
     """
     check_lang(lang)
     check_may_write(folder)
-    write_atomically(folder / PAGE_FILE, render_insight(insight, lang=lang).encode("utf-8", "replace"))
+    write_atomically(folder / INSIGHT_PAGE, render_insight(insight, lang=lang).encode("utf-8", "replace"))
     write_atomically(folder / INSIGHT_FILE, encode_document(insight_record(insight)))
-    return folder / PAGE_FILE
+    return folder / INSIGHT_PAGE
 
 
 def check_may_write(folder: Path) -> None:
     """Raises OutputError when an insight cannot be written into a folder, as far as it can be told beforehand."""
     check_output_folder(folder)
-    check_page_is_ours(folder / PAGE_FILE, "an earlier insight")
+    check_page_is_ours(folder / INSIGHT_PAGE, "an earlier insight")
     record = folder / INSIGHT_FILE
     try:
         document = json.loads(read_regular(record))

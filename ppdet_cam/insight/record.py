@@ -13,12 +13,8 @@ from ppdet_cam.errors import ConfigError
 from ppdet_cam.insight.finding import Insight
 from ppdet_cam.insight.values import Check, ClassInsight, Counts, Example, Group, Place, Suspect
 from ppdet_cam.places import read_regular
+from ppdet_cam.report.insights import INSIGHT_FILE, INSIGHT_SCHEMA, SCHEMA_KEY
 from ppdet_cam.report.page import Said
-
-INSIGHT_FILE = "insight.json"
-INSIGHT_SCHEMA = 1
-# the key by which the file is known for one of ours
-SCHEMA_KEY = "insight_schema_version"
 
 
 def insight_record(insight: Insight) -> dict[str, object]:

@@ -11,6 +11,10 @@ _BESIDE = (
     ("to the left of it", "on it", "to the right of it"),
     ("below it to the left", "below it", "below it to the right"),
 )
+_HEIGHTS = {
+    0: ("to the left of it, high", "to the left of it", "to the left of it, low"),
+    2: ("to the right of it, high", "to the right of it", "to the right of it, low"),
+}
 _CORNERS = (
     ("the upper left corner", "the upper edge", "the upper right corner"),
     ("the left edge", "the middle", "the right edge"),
@@ -30,8 +34,7 @@ def where(place: Place) -> str:
         return _CORNERS[_third(y, 1 / 3, 2 / 3)][_third(x, 1 / 3, 2 / 3)]
     column, row = _third(x, 0, 1), _third(y, 0, 1)
     if row == 1 and column != 1:
-        height = _third(y, 1 / 3, 2 / 3)
-        return _BESIDE[1][column] + (", high", "", ", low")[height]
+        return _HEIGHTS[column][_third(y, 1 / 3, 2 / 3)]
     return _BESIDE[row][column]
 
 
@@ -52,38 +55,30 @@ def sentence_of(kind: Kind, place: Place | None, class_name: str, *, boxes: int,
     """
     values = (f"{boxes:,}", f"{of_boxes:,}", class_name, f"{heat:.0%}".replace("%", " %"))
     if kind is Kind.BESIDE and place is not None:
-        return Said(
-            f"{{0}} of {{1}} '{{2}}' boxes rest on a place beside the object, {where(place)}: {{3}} of their heat "
-            "lies there.",
-            values,
-        )
+        text = "{0} of {1} '{2}' boxes rest on a place beside the object, {4}: {3} of their heat lies there."
+        return Said(text, (*values, where(place)))
     if kind is Kind.FIXED and place is not None:
-        return Said(
-            f"{{0}} of {{1}} '{{2}}' boxes rest on the same place of the image, {where(place)}: {{3}} of their heat "
-            "lies there, wherever the object is.",
-            values,
-        )
-    return Said(
-        "{0} of {1} '{2}' boxes rest on the same small thing outside the object, now here, now there: {3} of their "
-        "heat lies outside.",
-        values,
-    )
+        text = "{0} of {1} '{2}' boxes rest on one place of the image, {4}: {3} of their heat lies there."
+        return Said(text, (*values, where(place)))
+    text = "{0} of {1} '{2}' boxes rest on one small thing beside the object, now here, now there ({3} of their heat)."
+    return Said(text, values)
 
 
-def truth_sentence(counts: Counts, of: Counts, what: str) -> Said | None:
+def truth_sentence(counts: Counts, of: Counts, what: str, *, is_group: bool) -> Said | None:
     """Returns how false positives differ from true ones in something, None where they do not by much.
 
     Args:
         counts: the boxes that have it.
         of: all boxes of the class.
-        what: "group B", "suspect 1".
+        what: the group's name, or the suspect's kind.
+        is_group: which of both.
     """
     if of.false < 3 or of.true < 3 or counts.false < 3:
         return None
     share_false, share_true = counts.false / of.false, counts.true / of.true
     if share_false < 2 * share_true or share_false < share_true + 0.2:
         return None
-    return Said(
-        "{0} of {1} false positives, but {2} of {3} true ones, are of {4}.",
-        (f"{counts.false:,}", f"{of.false:,}", f"{counts.true:,}", f"{of.true:,}", what),
-    )
+    numbers = (f"{counts.false:,}", f"{of.false:,}", f"{counts.true:,}", f"{of.true:,}")
+    if is_group:
+        return Said("{0} of {1} false positives, but {2} of {3} true ones, are of group {4}.", (*numbers, what))
+    return Said("{0} of {1} false positives, but {2} of {3} true ones, rest on the suspect: {4}.", (*numbers, what))

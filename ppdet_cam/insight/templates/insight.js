@@ -5,7 +5,6 @@ const { suspects, classes, has_truth: hasTruth } = JSON.parse(document.getElemen
 function applyRoute() {}
 const viewer = { sequence: null };
 
-const saidOf = ({ pattern, values }) => say(pattern, ...values);
 const signed = (number) => `${number >= 0 ? "−" : "+"}${Math.abs(number).toFixed(2)}`;
 
 // --- maps: 16 x 16 numbers, drawn when they come into view ---
@@ -75,17 +74,6 @@ function foldedSheet(of, label) {
 }
 
 // --- suspects ---
-
-const VERDICTS = {
-  confirmed: ["bad", "confirmed"],
-  not_confirmed: ["good", "does not hold"],
-  not_checked: ["neutral", "not checked"],
-};
-
-function verdictBadge(suspect) {
-  const [kind, word] = VERDICTS[suspect.verdict];
-  return badge(say(word), kind);
-}
 
 function checkText({ check }) {
   if (!check) return null;
@@ -176,11 +164,11 @@ function groupOf(group, of) {
   return element(
     "div",
     { class: "group" },
-    element("h3", {}, say("Group {0}: {1} of {2} boxes", group.name, count(group.boxes), count(of.boxes))),
+    element("h3", {}, say("Group {0}: {1} of {2} boxes", group.name, count(group.boxes), count(of.groups.reduce((sum, one) => sum + one.boxes, 0)))),
     element(
       "p",
       { class: "quiet" },
-      say("mean score {0}, heat outside the box {1}", score(group.mean_score), percent(group.heat_outside.mean ?? group.heat_outside)),
+      say("mean score {0}, heat outside the box {1}", score(group.mean_score), percent(group.heat_outside)),
       group.counts ? `; ${truthText(group.counts)}` : "",
     ),
     element(
@@ -226,37 +214,8 @@ function classSection(of) {
 }
 
 function classesSection() {
-  const raised = (of) => suspects.filter(({ class_name: name }) => name === of.class_name);
-  const number = (key, label, value, cell) => ({ key, label, value, cell, kind: "number", descendingFirst: true });
-  const table = new SortedTable({
-    caption: say("Classes"),
-    hashOf: null,
-    columns: [
-      { key: "class", label: say("Class"), kind: "class", heads: true, value: (of) => of.class_name, cell: (of) => of.class_name },
-      number("boxes", say("Boxes"), (of) => of.boxes, (of) => count(of.boxes)),
-      number("score", say("Mean score"), (of) => of.mean_score, (of) => score(of.mean_score)),
-      number(
-        "outside",
-        say("Heat outside"),
-        (of) => of.heat_outside.mean,
-        (of) => `${percent(of.heat_outside.mean)} ± ${percent(of.heat_outside.spread)}`,
-      ),
-      number("groups", say("Groups"), (of) => of.groups.length, (of) => String(of.groups.length || "–")),
-      ...(hasTruth
-        ? [
-            number("false", say("False positives"), (of) => of.counts.false, (of) => count(of.counts.false)),
-            number("missed", say("Missed"), (of) => of.objects_missed, (of) => (of.objects_missed === null ? "–" : count(of.objects_missed))),
-          ]
-        : []),
-      number(
-        "suspects",
-        say("Suspects"),
-        (of) => raised(of).length,
-        (of) => element("span", {}, ...(raised(of).length ? raised(of).map(verdictBadge) : ["–"])),
-      ),
-    ],
-  });
-  table.show(classes);
+  for (const of of classes) of.groupCount = of.groups.length;
+  const table = classTableOf({ classes, suspects, hasTruth });
   const section = sectionOf(say("Classes"), null, table.node, ...classes.map(classSection));
   section.id = "classes";
   return section;
