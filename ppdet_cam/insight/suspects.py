@@ -69,17 +69,21 @@ def suspects_of(boxes: Boxes, rows: np.ndarray, groups: Sequence[np.ndarray], ot
         others: int [k], detections of the other classes.
     """
     some = others if len(others) <= MOST_COMPARED else others[:: -(-len(others) // MOST_COMPARED)]
-    found: list[Found] = []
     parts = [rows, *(group for group in groups if len(groups) > 1 and len(group) >= LEAST_BOXES)]
+    places = {int(row): position for position, row in enumerate(rows)}
+    candidates: list[Found] = []
     for frame, heats_of in ((Frame.BOX, _box_heats), (Frame.IMAGE, _image_heats)):
         heats, usual = heats_of(boxes, rows), heats_of(boxes, some)
         excess = heats.beyond - _expected(usual.beyond, _likeness(boxes, some, frame), _likeness(boxes, rows, frame))
-        places = {int(row): position for position, row in enumerate(rows)}
         for part in parts:
             chosen = np.array([places[int(row)] for row in part if int(row) in places], int)
             one = _strongest(heats, usual, excess, chosen, rows, frame)
-            if one is not None and not any(_is_same(one, other) for other in found):
-                found.append(_centred(boxes, one))
+            if one is not None:
+                candidates.append(_centred(boxes, one))
+    found: list[Found] = []
+    for one in sorted(candidates, key=lambda one: -one.strength):
+        if not any(_is_same(one, other) for other in found):
+            found.append(one)
     thing = _thing(boxes, rows, some)
     taken = set(np.concatenate([one.rows for one in found]).tolist()) if found else set()
     if thing is not None and len(set(thing.rows.tolist()) - taken) >= max(LEAST_BOXES, LEAST_SHARE * len(rows)):
@@ -260,13 +264,8 @@ def _corners(y: int, x: int, frame: Frame) -> tuple[float, float, float, float]:
 
 
 def _is_same(one: Found, other: Found) -> bool:
-    """Returns whether two places are one: closer than a window's side in one frame, or the same boxes rest on both."""
-    if one.place is None or other.place is None:
-        return False
-    shared = len(set(one.rows.tolist()) & set(other.rows.tolist()))
-    if shared > 0.6 * min(len(one.rows), len(other.rows)):
-        return True
-    if one.place.frame is not other.place.frame:
+    """Returns whether two places are one: of one frame, and closer than a window's side."""
+    if one.place is None or other.place is None or one.place.frame is not other.place.frame:
         return False
     width = one.place.xyxy[2] - one.place.xyxy[0]
     return all(abs(a - b) < width for a, b in zip(one.place.xyxy, other.place.xyxy))
