@@ -251,6 +251,8 @@ def _centred(boxes: Boxes, found: Found) -> Found:
     x = float((heat.sum(axis=0) * middles[columns]).sum() / heat.sum())
     y = float((heat.sum(axis=1) * middles[rows]).sum() / heat.sum())
     half = side * float(edges[1] - edges[0]) / 2
+    if frame is Frame.IMAGE:
+        x, y = (min(max(value, half), 1 - half) for value in (x, y))
     return dataclasses.replace(found, place=Place(frame, (x - half, y - half, x + half, y + half)))
 
 
