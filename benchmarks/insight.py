@@ -147,7 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return done.returncode
     page = (options.out / "insight.html").stat().st_size / 2**20
     suspects = sum(line[:1].isdigit() for line in done.stdout.splitlines())
-    print(f"{options.boxes:,} boxes: {seconds:.0f} s ({work:.0f} s of a core), {peak:.2f} GB, page {page:.1f} MB, {suspects} suspects")
+    took = f"{seconds:.0f} s ({work:.0f} s of a core), {peak:.2f} GB"
+    print(f"{options.boxes:,} boxes: {took}, page {page:.1f} MB, {suspects} suspects")
     return 0
 
 
