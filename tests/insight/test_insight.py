@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pictures
 from support.insight_runs import FALSE, GRID_FLAGS, TRUE, Drawn, Spot, heat_of, scattered, write_grid_run
 from support.report_runs import HW, box_record, image_record, write_run
 
@@ -118,6 +120,29 @@ def test_suspects_are_the_planted_ones_in_their_places(found) -> None:
 def _middle(place) -> tuple[float, float]:
     left, top, right, bottom = place.xyxy
     return (left + right) / 2, (top + bottom) / 2
+
+
+def test_same_small_thing_here_and_there_is_a_suspect(tmp_path: Path) -> None:
+    """What is seen where the heat lies beside the box looks alike, wherever that is."""
+    random, images = np.random.default_rng(0), []
+    for one in scattered("dog", 40, seed=1):
+        x, y = random.choice([0.08, 0.9]), random.uniform(0.1, 0.9)
+        images.append([dataclasses.replace(one, spots=(Spot(float(x), float(y), 0.4, of_image=True),))])
+    images += images_of(scattered("cat", 40, seed=2, spots=[(Spot(1.6, 0.5, 0.3),), (Spot(-0.7, 0.2, 0.3),)]))
+    folder = write_grid_run(tmp_path, images, class_names=["dog", "cat"])
+    for position, (one,) in enumerate(images):
+        photo = random.integers(0, 255, (12, 16, 3)).astype(np.uint8).repeat(10, axis=0).repeat(10, axis=1)
+        if one.class_name == "dog":
+            x, y = int(one.spots[0].x * HW[1]), int(one.spots[0].y * HW[0])
+            photo[max(0, y - 12) : y + 12, max(0, x - 12) : x + 12] = (230, 20, 200)
+        Pictures.fromarray(photo).save(folder / f"{position:04d}" / "photo.png")
+    lines = [json.loads(line) for line in (folder / "images.jsonl").read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        line["files"]["photo"] = f"{line['name']}/photo.png"
+    (folder / "images.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    things = [one for one in find_insight(folder).suspects if one.kind is Kind.THING]
+    assert [one.class_name for one in things] == ["dog"] and len(things[0].rows) >= 20
+    assert things[0].place is None and "one small thing beside the object" in str(things[0].sentence)
 
 
 def test_groups_part_boxes_that_are_explained_otherwise(found) -> None:
