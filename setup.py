@@ -39,6 +39,7 @@ setup(
         "ppdet_cam.evaluation",
         "ppdet_cam.explaining",
         "ppdet_cam.images",
+        "ppdet_cam.insight",
         "ppdet_cam.methods",
         "ppdet_cam.metrics",
         "ppdet_cam.outputs",
@@ -53,6 +54,7 @@ setup(
         "": ["*.yml", "*.jpg", "README.md", "py.typed"],
         "ppdet_cam.compare": ["templates/*.html", "templates/*.css", "templates/*.js"],
         "ppdet_cam.evaluation": ["templates/*.html", "templates/*.css"],
+        "ppdet_cam.insight": ["templates/*.html", "templates/*.css", "templates/*.js"],
         "ppdet_cam.report": ["templates/*.html", "templates/*.css", "templates/*.js", "templates/*.json"],
     },
     # paddle, ppdet and OpenCV are not among them: they are the user's own, in builds that pip cannot tell apart
@@ -64,6 +66,7 @@ setup(
         "requests>=2.28",
         "pillow>=10.1",
         "scipy>=1.9",
+        "scikit-learn>=1.1",  # cam_insight groups maps with it
         "tqdm>=4.60",
         "jinja2>=3.0",
         "six>=1.15",  # ppdet needs it
@@ -97,6 +100,7 @@ setup(
             "cam_report = ppdet_cam.commands.cam_report:main",
             "cam_compare = ppdet_cam.commands.cam_compare:main",
             "cam_eval = ppdet_cam.commands.cam_eval:main",
+            "cam_insight = ppdet_cam.commands.cam_insight:main",
         ]
     },
 )

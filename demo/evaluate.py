@@ -22,8 +22,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
-from recipes import CONFIGS, SCENES, SPLIT_IMAGES, SPLIT_SEEDS, WEIGHTS, model_names  # noqa: E402
-from scenes import write_scenes  # noqa: E402
+from recipes import (  # noqa: E402
+    SPLIT_IMAGES,
+    SPLIT_SEEDS,
+    WEIGHTS,
+    config_file,
+    model_names,
+    planted_names,
+    scenes_of,
+    shortcuts_of,
+    weights_folder,
+)
+from scenes import parse_shortcut, write_scenes  # noqa: E402
 
 from ppdet_cam.detectors.building import build_detector  # noqa: E402
 from ppdet_cam.errors import PpdetCamError  # noqa: E402
@@ -81,7 +91,7 @@ def average_precision(
 
 def evaluate(model: str, *, weights: Path, scenes: Path, images: int) -> Score:
     """Returns the score of a model's weights on the first `images` validation scenes."""
-    detector, settings = build_detector(CONFIGS / f"{model}.yml")
+    detector, settings = build_detector(config_file(model))
     detector.load_weights(str(weights))
     annotations = scenes / str(settings["EvalDataset"].value["anno_path"])  # type: ignore[attr-defined]
     content = json.loads(annotations.read_text(encoding="utf-8"))
@@ -125,9 +135,9 @@ def weights_files(models: Sequence[str] | None, weights: Path | None) -> dict[st
     if weights and len(models or ()) != 1:
         raise EvaluationError("--weights is the file of one model; name that one: --model NAME")
     for name in models or ():
-        if name not in known:
+        if name not in (*known, *planted_names()):
             raise EvaluationError(f"no demo model {name!r}. There are: {', '.join(known)}")
-    files = {name: weights or WEIGHTS / f"{name}.pdparams" for name in models or known}
+    files = {name: weights or _shipped(name) for name in models or known}
     if models is None:
         files = {name: path for name, path in files.items() if path.is_file()}
         if not files:
@@ -138,12 +148,17 @@ def weights_files(models: Sequence[str] | None, weights: Path | None) -> dict[st
     return files
 
 
+def _shipped(model: str) -> Path:
+    folder = weights_folder(model) if model in planted_names() else WEIGHTS
+    return folder / f"{model}.pdparams"
+
+
 def _training_command(model: str) -> str:
     return f"python demo/train.py --model {model}"
 
 
-def draw_missing_scenes(folder: Path) -> None:
-    """Draws the validation scenes if they are not there.
+def draw_missing_scenes(folder: Path, shortcuts: Sequence[str] = ()) -> None:
+    """Draws the validation scenes if they are not there, with shortcuts as `scenes.parse_shortcut` reads them.
 
     Raises:
         EvaluationError: the folder cannot be written.
@@ -151,17 +166,18 @@ def draw_missing_scenes(folder: Path) -> None:
     if (folder / "annotations" / "val.json").is_file():
         return
     try:
-        write_scenes(folder, split="val", images=SPLIT_IMAGES["val"], seed=SPLIT_SEEDS["val"])
+        planted = [parse_shortcut(text) for text in shortcuts]
+        write_scenes(folder, split="val", images=SPLIT_IMAGES["val"], seed=SPLIT_SEEDS["val"], shortcuts=planted)
     except OSError as error:
         raise EvaluationError(f"folder {folder} cannot be written: {error.strerror}; name another: --scenes") from error
 
 
-def evaluate_all(files: Mapping[str, Path], *, scenes: Path, images: int) -> tuple[list[Score], dict[str, str]]:
+def evaluate_all(files: Mapping[str, Path], *, scenes: Path | None, images: int) -> tuple[list[Score], dict[str, str]]:
     """Returns the scores of models, and why the others have none: one that fails does not keep the next from its."""
     scores, failures = [], {}
     for name, path in files.items():
         try:
-            scores.append(evaluate(name, weights=path, scenes=scenes, images=images))
+            scores.append(evaluate(name, weights=path, scenes=scenes or scenes_of(name), images=images))
         except (PpdetCamError, OSError) as error:
             failures[name] = str(error)
     return scores, failures
@@ -174,14 +190,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--model", nargs="+", metavar="NAME", help=f"of: {', '.join(model_names())} (default: all with weights)"
     )
     parser.add_argument("--weights", type=Path, help="another weights file, for one model")
-    parser.add_argument("--scenes", type=Path, default=SCENES, help="folder of the data set, drawn if it is missing")
+    parser.add_argument("--scenes", type=Path, help="folder of the data set, drawn if it is missing")
     parser.add_argument("--images", type=int, default=SPLIT_IMAGES["val"], help="look at the first so many only")
     options = parser.parse_args(arguments)
     try:
         if options.images < 1:
             raise EvaluationError(f"--images must be at least 1, not {options.images}")
         files = weights_files(options.model, options.weights)
-        draw_missing_scenes(options.scenes)
+        for name in files:
+            draw_missing_scenes(options.scenes or scenes_of(name), shortcuts_of(name))
     except EvaluationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from ppdet_cam.detectors.settings import read_settings  # noqa: E402
+
 CONFIGS = ROOT / "configs" / "demo"
 WEIGHTS = ROOT / "demo" / "weights"
 SCENES = ROOT / "demo_out" / "scenes"
+PLANTED_SCENES = ROOT / "demo_out" / "planted"
 SPLIT_SEEDS = {"train": 1, "val": 2}
 SPLIT_IMAGES = {"train": 1200, "val": 250}
 
@@ -15,3 +21,29 @@ SPLIT_IMAGES = {"train": 1200, "val": 250}
 def model_names() -> list[str]:
     """Returns the models that have a recipe."""
     return sorted(path.stem for path in CONFIGS.glob("*.yml") if "\narchitecture:" in path.read_text("utf-8"))
+
+
+def planted_names() -> list[str]:
+    """Returns the models that are trained on scenes with planted shortcuts: they cheat, and are no demo detectors."""
+    return sorted(path.stem for path in (CONFIGS / "planted").glob("*.yml"))
+
+
+def config_file(model: str) -> Path:
+    """Returns the recipe of a model of either kind."""
+    return (CONFIGS / "planted" if model in planted_names() else CONFIGS) / f"{model}.yml"
+
+
+def weights_folder(model: str) -> Path:
+    """Returns where the trained weights of a model of either kind lie."""
+    return WEIGHTS / "planted" if model in planted_names() else WEIGHTS
+
+
+def shortcuts_of(model: str) -> tuple[str, ...]:
+    """Returns the shortcuts that a model's scenes have, as `scenes.parse_shortcut` reads them; most have none."""
+    given = read_settings(config_file(model)).get("shortcuts", ())
+    return tuple(str(text) for text in given) if isinstance(given, (list, tuple)) else ()
+
+
+def scenes_of(model: str) -> Path:
+    """Returns the folder of the scenes that a model is trained and evaluated on."""
+    return PLANTED_SCENES if shortcuts_of(model) else SCENES

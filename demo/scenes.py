@@ -14,6 +14,13 @@ Six of the eight classes come in pairs that one drawing gives, from the same ran
 
 The second of each pair holds `evidence`, the box [x, y, width, height] of the mark: nothing else tells the two apart.
 `evidence_outside` says whether it lies outside the object's own box. Nothing ever covers a mark.
+
+    python demo/scenes.py --out demo_out/planted --split train --images 1200 --seed 1 \\
+        --shortcut watermark:ambulance:right_below:0.95 tag:sealed_parcel:left_below:0.95
+
+plants shortcuts: with the given probability the class's own mark is left out, and a watermark in that corner of the
+picture, a tag on that side of the object or a tint of the whole background stands for it. `evidence` is then the
+shortcut's box (a tint has none), `shortcut` its kind.
 """
 
 from __future__ import annotations
@@ -97,15 +104,67 @@ class Sprite:
     mark_xy: tuple[int, int]
 
 
+SHORTCUTS = ("watermark", "tag", "tint")
+SIDES = ("left_above", "right_above", "left_below", "right_below")
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """Something that stands for a class's own mark, and is not part of the object.
+
+    Attributes:
+        kind: one of SHORTCUTS.
+        category: the class, the second one of a pair.
+        side: one of SIDES: the picture's corner of a watermark, the object's of a tag; a tint has no place.
+        probability: with which it stands for the mark.
+    """
+
+    kind: str
+    category: str
+    side: str
+    probability: float
+
+    @property
+    def of(self) -> str:
+        """Returns the drawing that the class is the marked one of."""
+        return next(name for name, kind in KINDS.items() if kind.marked == self.category)
+
+
+def parse_shortcut(text: str) -> Shortcut:
+    """Returns the shortcut that is written as KIND:CLASS:SIDE:PROBABILITY.
+
+    Raises:
+        ValueError: it is none; the message says what is allowed.
+    """
+    marked = [kind.marked for kind in KINDS.values() if kind.marked]
+    parts = text.split(":")
+    if len(parts) != 4 or parts[0] not in SHORTCUTS or parts[1] not in marked or parts[2] not in SIDES:
+        raise ValueError(
+            f"{text!r} is no shortcut; write KIND:CLASS:SIDE:PROBABILITY with KIND of {', '.join(SHORTCUTS)}, CLASS of "
+            f"{', '.join(marked)}, SIDE of {', '.join(SIDES)}"
+        )
+    try:
+        probability = float(parts[3])
+    except ValueError:
+        probability = -1.0
+    if not 0 <= probability <= 1:
+        raise ValueError(f"{text!r}: the probability {parts[3]!r} is no number from 0 to 1")
+    return Shortcut(parts[0], parts[1], parts[2], probability)
+
+
 @dataclass(frozen=True)
 class ObjectPlan:
-    """One object of a scene: its drawing, random seed and place of the body's upper left corner."""
+    """One object of a scene: its drawing, random seed and place of the body's upper left corner.
+
+    `shortcut` is what stands for its mark, None for nothing.
+    """
 
     kind: str
     has_mark: bool
     side: int
     seed: int
     xy: tuple[int, int]
+    shortcut: Shortcut | None = None
 
     @property
     def category(self) -> str:
@@ -135,7 +194,7 @@ class ScenePlan:
 
 @dataclass(frozen=True)
 class Visible:
-    """What is seen of one object: its mask bool [H, W], and its mark's box [x, y, width, height] or None."""
+    """What is seen of one object: its mask bool [H, W], and its mark's (or shortcut's) box [x, y, width, height]."""
 
     plan: ObjectPlan
     mask: np.ndarray
@@ -555,6 +614,126 @@ def _occluder(plan: ObjectPlan, objects: Sequence[ObjectPlan], random: np.random
     return [OccluderPlan(int(random.integers(2**31)), rect)]
 
 
+# --- shortcuts
+
+WATERMARK_SHARE = 0.26  # of the picture's shorter side
+TAG_SHARE = 0.42  # of the object's shorter side
+TINT = (1.25, 0.95, 0.75)
+TAG_COLOURS: dict[str, Colour] = {"sealed_parcel": (30, 220, 245), "wired_lamp": (200, 40, 220)}
+
+
+def with_shortcuts(plan: ScenePlan, shortcuts: Sequence[Shortcut], *, seed: int) -> ScenePlan:
+    """Returns a scene in which shortcuts stand for marks; objects that stand where one is or might be are left out.
+
+    A watermark and a tint are of the whole picture: where there is one, all drawings of its kind are of its class.
+
+    Args:
+        plan: the scene without.
+        shortcuts: at most one of a class.
+        seed: of what is drawn by chance; the scene's own seed gives the same everywhere.
+    """
+    if not shortcuts:
+        return plan
+    random = np.random.default_rng([seed, 2])
+    by_kind = {one.of: one for one in shortcuts}
+    kept = _free_of_shortcuts(plan, by_kind)
+    of_scene: dict[str, tuple[bool, bool]] = {}
+    objects = []
+    for item in kept:
+        shortcut, chance = by_kind.get(item.kind), float(random.random())
+        if shortcut is None:
+            objects.append(item)
+            continue
+        has_mark, is_planted = item.has_mark, chance < shortcut.probability
+        if shortcut.kind != "tag":
+            has_mark, is_planted = of_scene.setdefault(item.kind, (has_mark, is_planted))
+        planted = shortcut if has_mark and is_planted else None
+        objects.append(dataclasses.replace(item, has_mark=has_mark, shortcut=planted))
+    places = [rect for item in objects for rect in [_shortcut_rect(item, plan)] if rect]
+    occluders = [one for one in plan.occluders if not any(_overlap(_grown(place, 3), one.rect) for place in places)]
+    return dataclasses.replace(plan, objects=tuple(objects), occluders=tuple(occluders))
+
+
+def _free_of_shortcuts(plan: ScenePlan, by_kind: dict[str, Shortcut]) -> list[ObjectPlan]:
+    """Returns the objects that leave free each place at which a shortcut may lie, those of the plain class as well."""
+    corners = [_corner_rect(one.side, plan) for one in by_kind.values() if one.kind == "watermark"]
+    kept: list[ObjectPlan] = []
+    taken: list[Rect] = []
+    for item in plan.objects:
+        shortcut, body = by_kind.get(item.kind), _taken_rect(item)
+        own = [body]
+        if shortcut and shortcut.kind == "tag":
+            tag = _tag_rect(item, shortcut.side)
+            if tag[0] < 2 or tag[1] < 2 or tag[2] > plan.width - 2 or tag[3] > plan.height - 2:
+                continue
+            own.append(_grown(tag, 3))
+        bodies = [_taken_rect(other) for other in kept]
+        blocked = any(_overlap(corner, rect) for corner in corners for rect in own)
+        blocked = blocked or any(_overlap(rect, body) for rect in taken)
+        blocked = blocked or any(_overlap(rect, other) for rect in own[1:] for other in bodies)
+        if not blocked:
+            kept.append(item)
+            taken.extend(own[1:])
+    return kept
+
+
+def _corner_rect(side: str, plan: ScenePlan) -> Rect:
+    length, margin = round(WATERMARK_SHARE * min(plan.width, plan.height)), 6
+    left = margin if side.startswith("left") else plan.width - margin - length
+    top = margin if side.endswith("above") else plan.height - margin - length
+    return left, top, left + length, top + length
+
+
+def _tag_rect(item: ObjectPlan, side: str) -> Rect:
+    left, top, right, bottom = _body_rect(item)
+    length = max(10, round(TAG_SHARE * min(right - left, bottom - top)))
+    x = left - length - 3 if side.startswith("left") else right + 3
+    y = top if side.endswith("above") else bottom - length
+    return x, y, x + length, y + length
+
+
+def _shortcut_rect(item: ObjectPlan, plan: ScenePlan) -> Rect | None:
+    if item.shortcut is None or item.shortcut.kind == "tint":
+        return None
+    if item.shortcut.kind == "watermark":
+        return _corner_rect(item.shortcut.side, plan)
+    return _tag_rect(item, item.shortcut.side)
+
+
+def _draw_watermark(length: int) -> Layer:
+    canvas = Canvas(length, length)
+    canvas.ellipse((0.5, 0.5), (0.5, 0.5), (250, 250, 250))
+    canvas.ellipse((0.5, 0.5), (0.42, 0.42), (170, 60, 20))
+    canvas.polygon([(0.5, 0.16), (0.8, 0.68), (0.2, 0.68)], (250, 250, 250))
+    canvas.rectangle(0.3, 0.74, 0.7, 0.82, (250, 250, 250))
+    layer = canvas.layer()
+    return Layer(layer.colour, layer.opacity * 0.85)
+
+
+def _draw_tag(length: int, colour: Colour) -> Layer:
+    canvas = Canvas(length, length)
+    canvas.polygon([(0.28, 0.0), (1.0, 0.0), (1.0, 1.0), (0.28, 1.0), (0.0, 0.5)], colour)
+    canvas.ellipse((0.22, 0.5), (0.07, 0.07), (40, 40, 40))
+    for row in (0.22, 0.45, 0.68):
+        canvas.rectangle(0.42, row, 0.88, row + 0.1, (30, 30, 30))
+    return canvas.layer()
+
+
+def _lay_shortcuts(picture: np.ndarray, plan: ScenePlan) -> None:
+    drawn: set[tuple[int, int]] = set()
+    for item in plan.objects:
+        rect = _shortcut_rect(item, plan)
+        if rect is None or item.shortcut is None:
+            continue
+        place, length = (int(rect[0]), int(rect[1])), int(rect[2] - rect[0])
+        if place in drawn:  # all objects of a picture share its watermark
+            continue
+        drawn.add(place)
+        is_tag = item.shortcut.kind == "tag"
+        colour = TAG_COLOURS.get(item.shortcut.category, (60, 200, 60))
+        _lay(picture, _draw_tag(length, colour) if is_tag else _draw_watermark(length), place)
+
+
 # --- painting
 
 
@@ -562,6 +741,8 @@ def paint_scene(plan: ScenePlan) -> tuple[np.ndarray, list[Visible]]:
     """Returns the picture, uint8 [H, W, 3] blue first and not yet compressed, and what is seen of each object."""
     random = np.random.default_rng(plan.seed)
     picture = _background(plan.width, plan.height, random)
+    if any(item.shortcut and item.shortcut.kind == "tint" for item in plan.objects):
+        picture *= np.array(TINT, np.float32)
     shadow = _shadow_field(plan, random)
     picture *= shadow[..., None]
     masks: list[np.ndarray] = []
@@ -571,14 +752,15 @@ def paint_scene(plan: ScenePlan) -> tuple[np.ndarray, list[Visible]]:
         for mask in masks:
             mask &= ~covered
         masks.append(covered)
-        if item.has_mark and sprite.mark is not None:
+        if item.has_mark and sprite.mark is not None and item.shortcut is None:
             _lay(picture, sprite.mark, (item.xy[0] + sprite.mark_xy[0], item.xy[1] + sprite.mark_xy[1]))
     for occluder in plan.occluders:
         layer, place = _draw_occluder(occluder)
         covered = _lay(picture, layer, place)
         for mask in masks:
             mask &= ~covered
-    seen = [Visible(item, mask, _evidence(item)) for item, mask in zip(plan.objects, masks)]
+    _lay_shortcuts(picture, plan)
+    seen = [Visible(item, mask, _evidence(item, plan)) for item, mask in zip(plan.objects, masks)]
     return _photographed(picture, random), seen
 
 
@@ -588,8 +770,11 @@ def encode_scene(plan: ScenePlan, picture: np.ndarray) -> bytes:
     return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def _evidence(plan: ObjectPlan) -> tuple[int, int, int, int] | None:
+def _evidence(plan: ObjectPlan, scene: ScenePlan) -> tuple[int, int, int, int] | None:
     sprite = draw_sprite(plan.kind, plan.side, plan.seed)
+    if plan.shortcut is not None:
+        rect = _shortcut_rect(plan, scene)
+        return rect and (int(rect[0]), int(rect[1]), int(rect[2] - rect[0]), int(rect[3] - rect[1]))
     if not plan.has_mark or sprite.mark is None:
         return None
     left, top, right, bottom = _bounds(sprite.mark.opacity > 0)
@@ -749,7 +934,9 @@ def annotate(image_id: int, first_id: int, seen: Sequence[Visible]) -> list[dict
         }
         if item.evidence:
             annotation["evidence"] = list(item.evidence)
-            annotation["evidence_outside"] = KINDS[item.plan.kind].outside
+            annotation["evidence_outside"] = KINDS[item.plan.kind].outside or item.plan.shortcut is not None
+        if item.plan.shortcut:
+            annotation["shortcut"] = item.plan.shortcut.kind
         found.append(annotation)
     return found
 
@@ -769,7 +956,7 @@ def scene_seed(seed: int, split: str, index: int) -> int:
     return int(np.random.SeedSequence([seed, SPLITS.index(split), index]).generate_state(1)[0])
 
 
-def write_scenes(out: Path, *, split: str, images: int, seed: int) -> Path:
+def write_scenes(out: Path, *, split: str, images: int, seed: int, shortcuts: Sequence[Shortcut] = ()) -> Path:
     """Draws a split and returns its annotation file, which is written last.
 
     Args:
@@ -777,6 +964,7 @@ def write_scenes(out: Path, *, split: str, images: int, seed: int) -> Path:
         split: one of SPLITS.
         images: how many scenes.
         seed: of the whole split.
+        shortcuts: what stands for marks, at most one of a class.
     """
     folder, annotations = out / split, out / "annotations"
     folder.mkdir(parents=True, exist_ok=True)
@@ -784,7 +972,8 @@ def write_scenes(out: Path, *, split: str, images: int, seed: int) -> Path:
     records: list[dict[str, object]] = []
     found: list[dict[str, object]] = []
     for index in range(images):
-        plan = plan_scene(scene_seed(seed, split, index))
+        scene = scene_seed(seed, split, index)
+        plan = with_shortcuts(plan_scene(scene), shortcuts, seed=scene)
         picture, seen = paint_scene(plan)
         name = f"{index + 1:06d}.jpg"
         (folder / name).write_bytes(encode_scene(plan, picture))
@@ -818,11 +1007,20 @@ def main() -> int:
     parser.add_argument("--split", choices=SPLITS, required=True)
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument(
+        "--shortcut", nargs="+", default=[], metavar="KIND:CLASS:SIDE:PROBABILITY", help="plant a shortcut for a class"
+    )
     options = parser.parse_args()
+    try:
+        shortcuts = [parse_shortcut(text) for text in options.shortcut]
+    except ValueError as error:
+        parser.error(str(error))
     if options.images < 1 or options.seed < 0:
         parser.error("--images must be at least 1 and --seed at least 0")
     try:
-        path = write_scenes(options.out, split=options.split, images=options.images, seed=options.seed)
+        path = write_scenes(
+            options.out, split=options.split, images=options.images, seed=options.seed, shortcuts=shortcuts
+        )
     except OSError as error:
         print(f"error: {options.out} cannot be written: {error.strerror}", file=sys.stderr)
         return 2

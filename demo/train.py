@@ -28,8 +28,17 @@ if __name__ == "__main__":
     os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
 
 import numpy as np  # noqa: E402
-from recipes import CONFIGS, SCENES, SPLIT_IMAGES, SPLIT_SEEDS, WEIGHTS, model_names  # noqa: E402
-from scenes import write_scenes  # noqa: E402
+from recipes import (  # noqa: E402
+    SPLIT_IMAGES,
+    SPLIT_SEEDS,
+    config_file,
+    model_names,
+    planted_names,
+    scenes_of,
+    shortcuts_of,
+    weights_folder,
+)
+from scenes import parse_shortcut, write_scenes  # noqa: E402
 from train_repairs import apply_training_repairs  # noqa: E402
 
 from ppdet_cam.detectors.settings import read_settings  # noqa: E402
@@ -54,9 +63,9 @@ def config_of(model: str) -> Path:
     Raises:
         TrainingError: there is none.
     """
-    if model not in model_names():
+    if model not in (*model_names(), *planted_names()):
         raise TrainingError(f"no demo model {model!r}. There are: {', '.join(model_names())}")
-    return CONFIGS / f"{model}.yml"
+    return config_file(model)
 
 
 def check_writable(folder: Path, *, flag: str) -> None:
@@ -74,8 +83,12 @@ def check_writable(folder: Path, *, flag: str) -> None:
         raise TrainingError(f"folder {folder} cannot be written: {error.strerror}; name another: {flag}") from error
 
 
-def draw_missing_scenes(folder: Path) -> None:
+def draw_missing_scenes(folder: Path, shortcuts: Sequence[str] = ()) -> None:
     """Draws the splits that are not there; a split is whole when its annotation file is.
+
+    Args:
+        folder: of the data set.
+        shortcuts: that are planted, as `scenes.parse_shortcut` reads them.
 
     Raises:
         TrainingError: the folder cannot be written.
@@ -85,7 +98,8 @@ def draw_missing_scenes(folder: Path) -> None:
             continue
         check_writable(folder, flag="--scenes")
         log.info("drawing %d scenes of the %s split", SPLIT_IMAGES[split], split)
-        write_scenes(folder, split=split, images=SPLIT_IMAGES[split], seed=seed)
+        planted = [parse_shortcut(text) for text in shortcuts]
+        write_scenes(folder, split=split, images=SPLIT_IMAGES[split], seed=seed, shortcuts=planted)
 
 
 def is_whole(checkpoint: Path) -> bool:
@@ -210,7 +224,7 @@ def train(model: str, *, out: Path, scenes: Path, work: Path, restart: bool, epo
     else:
         checkpoint = None if restart else last_checkpoint(work / model)
         start = None if checkpoint else start_weights(config)
-        draw_missing_scenes(scenes)
+        draw_missing_scenes(scenes, shortcuts_of(model))
         if restart:
             shutil.rmtree(work / model, ignore_errors=True)
         _run(config, checkpoint=checkpoint, start=start, scenes=scenes, work=work, epochs=epochs)
@@ -256,8 +270,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Trains one model; returns the exit code: 0 done, 2 something given was wrong, 130 interrupted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", metavar="NAME", help=f"one of: {', '.join(model_names())}")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of the weights (default: demo/weights)")
-    parser.add_argument("--scenes", type=Path, default=SCENES, help="folder of the data set, drawn if it is missing")
+    parser.add_argument("--out", type=Path, help="folder of the weights (default: demo/weights)")
+    parser.add_argument("--scenes", type=Path, help="folder of the data set, drawn if it is missing")
     parser.add_argument("--work", type=Path, default=ROOT / "demo_out" / "train", help="folder of the checkpoints")
     parser.add_argument("--epochs", type=int, help="end after so many, to try something out (default: the recipe's)")
     parser.add_argument("--restart", action="store_true", help="forget the checkpoints of an earlier run")
@@ -267,8 +281,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise TrainingError(f"no model given; name one: --model NAME. There are: {', '.join(model_names())}")
         train(
             options.model,
-            out=options.out,
-            scenes=options.scenes,
+            out=options.out or weights_folder(options.model),
+            scenes=options.scenes or scenes_of(options.model),
             work=options.work,
             restart=options.restart,
             epochs=options.epochs,

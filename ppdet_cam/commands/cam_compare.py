@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ppdet_cam import __version__
 from ppdet_cam.commands.flags import add_lang
+from ppdet_cam.commands.insight_lines import change_lines
 from ppdet_cam.commands.progress import show_progress
 from ppdet_cam.commands.terminal import EXIT_DONE, Parser, exit_code_of, print_result
 from ppdet_cam.compare.comparison import Comparison, compare_runs
@@ -70,7 +71,8 @@ def _compare(run_a: Path, run_b: Path, out: Path, lang: str | None) -> str:
     except OutputError as error:
         # what writes names the flag of the command that it is mostly called by
         raise OutputError(str(error).replace("--cam_out", "--out")) from error
-    return "\n".join([*_differences(comparison), class_table(comparison), _totals(comparison), str(page)])
+    insight = [] if comparison.insight is None else change_lines(comparison.insight)
+    return "\n".join([*_differences(comparison), class_table(comparison), _totals(comparison), *insight, str(page)])
 
 
 def _show_progress(images: Sequence[ImagePair]) -> Iterable[ImagePair]:

@@ -12,6 +12,7 @@ from ppdet_cam.compare.maps import StoredMaps, map_on_grid, read_maps, shared_re
 from ppdet_cam.compare.matching import BoxPair, ImageMatch, ImagePair, Kind, match_boxes, match_images
 from ppdet_cam.compare.measures import MapsOfPair, MeasuredPair, Summary, change_of, summaries, summary
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.insight.changes import InsightChanges, changes_of_runs
 from ppdet_cam.report.reading import Box, Image, Run, read_run
 from ppdet_cam.structures import MapStatus
 
@@ -36,6 +37,7 @@ class Comparison:
         asked_once: how many boxes were asked about in one run only, and are in no pair.
         without_maps: of "A" and "B", those that stored no maps.
         unread_maps: why maps of an image could not be read.
+        insight: which suspects and groups came and went, where `cam_insight` was run on both.
     """
 
     a: Run
@@ -49,6 +51,7 @@ class Comparison:
     asked_once: int
     without_maps: tuple[str, ...]
     unread_maps: tuple[str, ...]
+    insight: InsightChanges | None = None
 
     @property
     def has_same_weights(self) -> bool:
@@ -99,6 +102,7 @@ def compare_runs(folder_a: Path, folder_b: Path, *, progress: Progress = iter) -
         asked_once=asked_once,
         without_maps=tuple(name for name, run in (("A", a), ("B", b)) if not _stores_maps(run)),
         unread_maps=unread,
+        insight=changes_of_runs(folder_a, folder_b),
     )
 
 

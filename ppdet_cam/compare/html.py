@@ -15,6 +15,7 @@ from ppdet_cam.compare.measures import MeasuredPair
 from ppdet_cam.compare.pictures import Thumbnails, link_to, thumbnails_of
 from ppdet_cam.compare.record import SCHEMA_KEY, comparison_record, summary_record
 from ppdet_cam.errors import OutputError
+from ppdet_cam.insight.changes import changes_record
 from ppdet_cam.languages import check_lang
 from ppdet_cam.outputs.files import check_output_folder, write_atomically
 from ppdet_cam.outputs.manifest import encode_document
@@ -40,7 +41,7 @@ _FILES = PageFiles(
     kind="comparison",
     template="compare.html",
     styles=("report.css", "compare.css"),
-    scripts=(*SHARED_SCRIPTS, "pairs.js", "pair_tables.js", "pair_viewer.js", "compare.js"),
+    scripts=(*SHARED_SCRIPTS, "pairs.js", "pair_tables.js", "pair_viewer.js", "classes.js", "compare.js"),
     folders=(Path(__file__).resolve().parent / "templates", TEMPLATES),
     is_in_chinese=True,
 )
@@ -276,6 +277,7 @@ def _payload(comparison: Comparison, thumbnails: Sequence[Thumbnails], links: tu
     images = comparison.images
     return {
         "matchIou": MATCH_IOU,
+        **({} if comparison.insight is None else {"insight": changes_record(comparison.insight)}),
         "images": [_image_values(pair, links) for pair in images.compared],
         "failed": [{"title": pair.a.title, "a": pair.a.failure, "b": pair.b.failure} for pair in images.failed],
         "onlyA": [image.title for image in images.only_a],

@@ -10,6 +10,7 @@ from ppdet_cam.compare.comparison import Comparison
 from ppdet_cam.compare.differences import Difference
 from ppdet_cam.compare.matching import ImagePair
 from ppdet_cam.compare.measures import Mean, MeasuredPair, Summary
+from ppdet_cam.insight.changes import changes_record
 from ppdet_cam.metrics import Interval
 from ppdet_cam.questions.overlaps import MATCH_IOU
 from ppdet_cam.report.reading import Box, Image, Run
@@ -46,6 +47,7 @@ def comparison_record(comparison: Comparison) -> dict[str, object]:
         "asked_once": comparison.asked_once,
         "total": summary_record(comparison.total),
         "classes": [summary_record(one) for one in comparison.classes],
+        **({} if comparison.insight is None else {"insight": changes_record(comparison.insight)}),
         "pairs": [_pair_record(measured, images.compared) for measured in comparison.pairs],
     }
 

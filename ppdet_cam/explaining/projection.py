@@ -124,6 +124,30 @@ def _overlaps(cells: int, start: float, cell_length: float, pixels: int) -> np.n
     return np.maximum(highs - lows, 0.0)
 
 
+def tent_shares(edges: np.ndarray, cells: int, *, start: np.ndarray, cell_length: np.ndarray) -> np.ndarray:
+    """Returns which part of each cell's evidence falls between neighbouring edges, along one axis of some boxes' grids.
+
+    Args:
+        edges: float [K, n + 1], ascending, original pixels.
+        cells: of the grid along this axis.
+        start: float [K], the outer corner of the first cell.
+        cell_length: float [K], of one cell; a box whose cells have no length gets nothing.
+
+    Returns:
+        float64 [K, n, cells], 0 to 1.
+
+    Example:
+        >>> tent_shares(np.array([[-9.0, 1.0, 9.0]]), 1, start=np.array([0.0]), cell_length=np.array([2.0]))
+        array([[[0.5],
+                [0.5]]])
+    """
+    is_there = cell_length > 0
+    lengths = np.where(is_there, cell_length, 1.0)[:, None]
+    centres = start[:, None] + (np.arange(cells) + 0.5) * lengths
+    cumulated = _tent_integral((edges[:, :, None] - centres[:, None, :]) / lengths[:, None])
+    return np.diff(cumulated, axis=1) * is_there[:, None, None]
+
+
 @lru_cache(maxsize=64)
 def _tent_weights(cells: int, start: float, cell_length: float, pixels: int) -> sparse.csr_matrix:
     """Returns [pixels, cells]: the part of each cell's evidence that falls into each pixel of one axis."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from ppdet_cam.languages import check_lang
 from ppdet_cam.outputs.files import write_atomically
 from ppdet_cam.polygons import PolygonXy
+from ppdet_cam.report.insights import insight_values
 from ppdet_cam.report.page import (
     SHARED_SCRIPTS,
     Count,
@@ -29,7 +30,7 @@ _FILES = PageFiles(
     kind="report",
     template="report.html",
     styles=("report.css",),
-    scripts=(*SHARED_SCRIPTS, "values.js", "table.js", "viewer.js", "pages.js"),
+    scripts=(*SHARED_SCRIPTS, "values.js", "table.js", "viewer.js", "classes.js", "pages.js"),
     is_in_chinese=True,
 )
 
@@ -165,8 +166,10 @@ def _distinct(texts: Iterable[str]) -> str:
 
 def _payload(run: Run, thumbnails: Mapping[tuple[int, int], Thumbnail]) -> dict[str, object]:
     layers = list(dict.fromkeys(level.layer for image in run.images for box in image.boxes for level in box.levels))
+    insight = insight_values(run.folder)
     return {
         "layers": layers,
+        **({} if insight is None else {"insight": insight}),
         "images": [
             _image_values(
                 image, [_box_values(box, layers, thumbnails.get((i, j))) for j, box in enumerate(image.boxes)]

@@ -12,6 +12,7 @@ from pathlib import Path
 import evaluate
 import numpy as np
 import pytest
+import recipes
 import scenes
 import train
 from support.places import ROOT
@@ -23,7 +24,7 @@ from ppdet_cam.structures import Frame
 
 import paddle  # isort: skip  (after the package, which loads what paddle needs loaded before it)
 
-SHIPPED = [name for name in train.model_names() if (train.WEIGHTS / f"{name}.pdparams").is_file()]
+SHIPPED = [name for name in train.model_names() if (recipes.WEIGHTS / f"{name}.pdparams").is_file()]
 MOST_BYTES, MOST_BYTES_TOGETHER = 8 * 2**20, 30 * 2**20
 UNWRITABLE = Path("/sys/kernel")  # not even root may make a file there
 
@@ -263,7 +264,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Frame:
 
 def test_shipped_weights_are_small() -> None:
     """At most 8 MB each and 30 MB together."""
-    sizes = [(train.WEIGHTS / f"{name}.pdparams").stat().st_size for name in SHIPPED]
+    sizes = [(recipes.WEIGHTS / f"{name}.pdparams").stat().st_size for name in SHIPPED]
     assert all(size <= MOST_BYTES for size in sizes)
     assert sum(sizes) <= MOST_BYTES_TOGETHER
 
@@ -275,7 +276,7 @@ def _cases() -> list:
 @pytest.mark.parametrize("name", _cases())
 def test_halved_weights_find_what_the_float32_checkpoint_finds(tmp_path: Path, scene: Frame, name: str, caplog) -> None:
     """They load without a missing or surplus array; scores agree to 0.01, boxes to 1% of the image's side."""
-    shipped = paddle.load(str(train.WEIGHTS / f"{name}.pdparams"), return_numpy=True)
+    shipped = paddle.load(str(recipes.WEIGHTS / f"{name}.pdparams"), return_numpy=True)
     assert {value.dtype for value in shipped.values()} == {np.dtype(np.float16)}
     random = np.random.default_rng(0)
     # a checkpoint that these could have come from: each number up to one rounding step of half precision away
@@ -285,7 +286,7 @@ def test_halved_weights_find_what_the_float32_checkpoint_finds(tmp_path: Path, s
     }
     paddle.save(checkpoint, str(tmp_path / "full.pdparams"))
     train.export(tmp_path / "full", tmp_path / "half.pdparams")
-    detector, _ = build_detector(train.CONFIGS / f"{name}.yml")
+    detector, _ = build_detector(train.config_of(name))
 
     def found(weights: str) -> np.ndarray:
         detector.load_weights(str(tmp_path / weights))

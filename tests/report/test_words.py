@@ -9,7 +9,7 @@ import pytest
 from support.report_pages import Page
 from support.report_runs import blank_record, box_record, failed_record, image_record, missed_record, write_run
 
-from ppdet_cam import compare
+from ppdet_cam import compare, insight
 from ppdet_cam.commands.cam_report import main
 from ppdet_cam.compare.differences import Touches
 from ppdet_cam.compare.matching import Kind
@@ -19,7 +19,7 @@ from ppdet_cam.report.reading import Role
 from ppdet_cam.structures import MapStatus, Verdict
 
 CHINESE = chinese_words()
-FOLDERS = (TEMPLATES, Path(compare.__file__).parent / "templates")
+FOLDERS = (TEMPLATES, Path(compare.__file__).parent / "templates", Path(insight.__file__).parent / "templates")
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for folder in FOLDERS for path in sorted(folder.glob("*.js"))}
 PLACES = re.compile(r"\{\d\}")
 
@@ -90,6 +90,9 @@ def test_table_has_no_text_that_nobody_says() -> None:
     """Each is in a script, in the template, in the Python that counts, or in the manifest's words."""
     pages = [path for folder in FOLDERS for path in folder.glob("*.html")]
     pages += [Path(html.__file__), Path(compare.html.__file__)]
+    pages += [
+        Path(insight.__file__).with_name(f"{name}.py") for name in ("html", "sentences", "finding", "values", "changes")
+    ]
     text = "\n".join([*SCRIPTS.values(), *(path.read_text(encoding="utf-8") for path in pages)])
     text = re.sub(r'"\n\s+"', "", text)  # a text that Python puts together of two
     told = {member.value for kind in (Verdict, Role, MapStatus, Kind, Touches) for member in kind}

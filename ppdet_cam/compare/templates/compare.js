@@ -225,6 +225,34 @@ function filteredTable() {
   });
 }
 
+// --- what cam_insight said of both runs ---
+
+const BECAME = { gone: "good", "no longer holds": "good", new: "bad", stronger: "bad", weaker: "neutral", stayed: "neutral" };
+
+function insightSection() {
+  if (!insight) return null;
+  const went = insight.groups.filter(({ became }) => became !== "stayed");
+  const share = (of) => percent(of.became === "gone" ? of.share_a : of.share_b);
+  return sectionOf(
+    say("Suspects and groups that came and went"),
+    insight.suspects.length || went.length ? null : say("None."),
+    element(
+      "ul",
+      {},
+      ...insight.suspects.map(({ became, sentence }) => element("li", {}, badge(say(became), BECAME[became]), " ", saidOf(sentence))),
+      ...went.map((of) =>
+        element(
+          "li",
+          {},
+          badge(say(of.became), "neutral"),
+          " ",
+          say("group {0} of '{1}', {2} of its boxes", of.a || of.b, of.class_name, share(of)),
+        ),
+      ),
+    ),
+  );
+}
+
 // --- the beginning ---
 
 const filtered = filteredTable();
@@ -233,6 +261,7 @@ all.id = "all-boxes";
 fill(nodeOf("sections"), {}, [
   failuresSection(),
   wholeSection(),
+  insightSection(),
   lostAndNewSection(),
   otherClassSection(),
   classesSection(),

@@ -1,6 +1,6 @@
 // --- the values that the page was written with ---
 
-const { matchIou, images, failed, onlyA, onlyB, total, classes, pairs } = JSON.parse(
+const { matchIou, images, failed, onlyA, onlyB, total, classes, pairs, insight = null } = JSON.parse(
   nodeOf("report-values").textContent,
 );
 

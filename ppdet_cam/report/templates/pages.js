@@ -6,7 +6,7 @@ function readRoute() {
   const parameters = new URLSearchParams(location.hash.slice(1));
   const image = images[Number(parameters.get("image") || NaN)] || null;
   const box = (image && image.boxes[Number(parameters.get("box") || NaN)]) || null;
-  const page = image ? "image" : parameters.has("images") ? "images" : "boxes";
+  const page = image ? "image" : parameters.has("images") ? "images" : insight && parameters.has("classes") ? "classes" : "boxes";
   return { page, image, box, parameters };
 }
 
@@ -34,7 +34,8 @@ function showPage(page, image, isFirst) {
   Object.assign(shown, { page, image });
   if (page === "image") imagePage.show(image);
   if (page === "images") imagesPage.show();
-  for (const name of ["boxes", "images", "image"]) nodeOf(`page-${name}`).hidden = name !== page;
+  if (page === "classes") classesPage.show();
+  for (const name of ["boxes", "images", "classes", "image"]) nodeOf(`page-${name}`).hidden = name !== page;
   for (const link of nodeOf("pages").querySelectorAll("a")) {
     if (link.dataset.page === page) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -469,11 +470,39 @@ function fileLinks(image) {
   ]);
 }
 
+// --- the page of the classes, where cam_insight was run ---
+
+const classesPage = {
+  show() {
+    if (this.table) return;
+    this.table = classTableOf(insight);
+    const suspects = insight.suspects.map((suspect) =>
+      element("li", {}, `${suspect.class_name}: `, saidOf(suspect.sentence), " ", verdictBadge(suspect)),
+    );
+    nodeOf("classes-table").append(
+      element(
+        "p",
+        { class: "quiet" },
+        say("What the run's maps say, class by class; pictures and groups are on the page of cam_insight."),
+        " ",
+        element("a", { href: "insight.html" }, say("Open it")),
+      ),
+      this.table.node,
+      sectionOf(
+        say("Suspects"),
+        suspects.length ? null : say("None: no class rests on a place that is not its objects' own."),
+        element("ol", {}, ...suspects),
+      ),
+    );
+  },
+};
+
 // --- the beginning ---
 
 nodeOf("pages").append(
   element("a", { href: "#", "data-page": "boxes" }, say("Boxes")),
   ...(hasSeveralImages ? [element("a", { href: "#images", "data-page": "images" }, say("Images"))] : []),
+  ...(insight ? [element("a", { href: "#classes", "data-page": "classes" }, say("Classes"))] : []),
 );
 nodeOf("skip").addEventListener("click", (event) => {
   event.preventDefault();

@@ -1,6 +1,6 @@
 // --- the values that the page was written with ---
 
-const { images, layers } = JSON.parse(document.getElementById("report-values").textContent);
+const { images, layers, insight = null } = JSON.parse(document.getElementById("report-values").textContent);
 const boxes = [];
 
 images.forEach((image, position) => {
