@@ -61,7 +61,7 @@ class Part:
 
 
 TRAINED_PARTS = (
-    Part("maps", usual_methods(), None, COLUMNS, costly_boxes=5),
+    Part("maps", ("stagecam", "layercam", "hirescam", "eigengradcam", "gradcam"), None, COLUMNS, costly_boxes=5),
     Part("sanity", ("stagecam", "layercam", "hirescam", "gradcam"), None, (SANITY,)),
 )
 DEMO_PARTS = (

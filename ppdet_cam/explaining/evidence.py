@@ -164,6 +164,8 @@ def combined(maps: Sequence[OnImage]) -> OnImage:
 def _combined_level(of_parts: Sequence[LevelShare], peaks: Sequence[float]) -> LevelShare:
     share = float(np.mean([level.share for level in of_parts]))
     grids = [level.grid for level in of_parts if level.grid]
+    if not grids:
+        return dataclasses.replace(of_parts[0], share=share)
     values = np.maximum.reduce([grid.values / peak for grid, peak in zip(grids, peaks)])  # type: ignore  # numpy 2.5's stubs
     return dataclasses.replace(of_parts[0], share=share, grid=GridMap(values, grids[0].placement))
 

@@ -69,7 +69,8 @@ def part_files(cam_out: Path) -> list[Path]:
     try:
         return sorted(cam_out / name for name in os.listdir(cam_out) if _PART_FILE.fullmatch(name))
     except OSError as error:
-        if not os.path.isdir(cam_out):
+        # another process may have made it since
+        if isinstance(error, FileNotFoundError) or not os.path.isdir(cam_out):
             return []
         # an earlier run may be there, and must not be taken for none
         raise OutputError(f"cannot list {cam_out}: {error.strerror}. Choose another --cam_out") from error
@@ -100,8 +101,10 @@ def find_earlier_run(cam_out: Path) -> EarlierRun | None:
     Raises:
         OutputError: a file there has a manifest's name and is not of a run.
     """
-    documents = {name: _document(cam_out / name) for name in (RUN_FILE, PARTIAL_FILE)}
+    # In this order, as others may be at work: parts are made after the partial document, which goes after the whole one
+    # is there. The other way round, a rank could see the parts of its siblings and no document.
     parts = part_files(cam_out)
+    documents = {name: _document(cam_out / name) for name in (PARTIAL_FILE, RUN_FILE)}
     for part in parts:
         _check_part(part)
     document = documents[RUN_FILE] or documents[PARTIAL_FILE]

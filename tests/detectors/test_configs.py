@@ -79,7 +79,7 @@ def differences(found: object, expected: object, where: str = "") -> list[str]:
 def test_configs_are_the_ones_in_the_reference_table() -> None:
     """Each shipped config of a ppdet model is compared with ppdet's, and each compared config is shipped."""
     shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").glob("[!_]*/**/*.yml")}
-    ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs/demo").glob("*.yml")}
+    ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs/demo").glob("**/*.yml")}
     assert shipped - ours == set(EXPECTED)
 
 

@@ -26,7 +26,18 @@ def checked(folder: Path, model: str, shortcuts: tuple[str, ...] = (), images: i
     planted = [scenes.parse_shortcut(text) for text in shortcuts]
     truth = scenes.write_scenes(folder / "scenes", split="val", images=images, seed=SEED, shortcuts=planted)
     config, run = ROOT / "configs" / "demo" / f"{model}.yml", folder / "run"
-    words = ["-c", config, "--infer_dir", folder / "scenes" / "val", "--gt", truth, "--cam_out", run]
+    words = [
+        "-c",
+        config,
+        "--method",
+        "layercam",
+        "--infer_dir",
+        folder / "scenes" / "val",
+        "--gt",
+        truth,
+        "--cam_out",
+        run,
+    ]
     assert explain([str(word) for word in [*words, "--save", "raw", "--raw_frame", "grid"]]) == 0
     return check_suspects(find_insight(run), CheckPlan(12), run).insight
 
