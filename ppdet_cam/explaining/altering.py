@@ -113,7 +113,7 @@ def similarity_maps(
 
     for _ in progress(run(), total=count, what="masks"):
         pass
-    return [((total - total.min()) / count).astype(np.float32) for total in totals]
+    return [((total - np.min(total)) / count).astype(np.float32) for total in totals]
 
 
 def _left(box: BoxSought, found: Candidates) -> float:

@@ -50,7 +50,7 @@ def group_of(boxes: Boxes, rows: np.ndarray, *, seed: int = 0) -> tuple[np.ndarr
             warnings.simplefilter("ignore")  # fewer distinct boxes than groups
             model = KMeans(count, n_init=4, random_state=seed).fit(fitted)
         sizes = np.bincount(model.labels_, minlength=count)
-        if sizes.min() < max(LEAST_GROUP, 0.03 * len(fitted)):
+        if np.min(sizes) < max(LEAST_GROUP, 0.03 * len(fitted)):
             continue
         sample = random.choice(len(fitted), min(len(fitted), SILHOUETTE_BOXES), False)
         if len(set(model.labels_[sample].tolist())) < 2:

@@ -63,8 +63,8 @@ def elsewhere(
     found: list[np.ndarray] = []
     for other in (*_mirrored(rect, place, box_xyxy, original_hw), *_by_chance(rect, original_hw, seed)):
         mask = mask_of(other, box_xyxy, original_hw)
-        area = mask.sum() / max(1, there.sum())
-        shared = (mask & there).sum() / max(1, there.sum())
+        of_place = max(1, int(there.sum()))
+        area, shared = int(mask.sum()) / of_place, int((mask & there).sum()) / of_place
         if _LEAST_AREA <= area <= _MOST_AREA and shared < 0.1:
             found.append(mask)
         if len(found) == MOST_ELSEWHERE:

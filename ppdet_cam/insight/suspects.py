@@ -197,7 +197,7 @@ def _strongest(
     """Returns the window in which a part of a class has the most heat beyond what is usual."""
     beyond, errors = _mean_and_error(excess[part])
     beyond = np.where(heats.may & np.isfinite(beyond), beyond, -np.inf)
-    best = np.unravel_index(int(beyond.argmax()), beyond.shape)
+    best = np.unravel_index(int(np.argmax(beyond)), beyond.shape)
     y, x = int(best[0]), int(best[1])
     value = float(beyond[y, x])
     if not value > LEAST_ERRORS * float(errors[y, x]):
@@ -242,7 +242,7 @@ def _centred(boxes: Boxes, found: Found) -> Found:
     if frame is Frame.BOX:
         beyond[BOX_CELLS, BOX_CELLS] = 0
     edges = _edges(frame)
-    left, top, right, bottom = (int(np.abs(edges - value).argmin()) for value in found.place.xyxy)
+    left, top, right, bottom = (int(np.argmin(np.abs(edges - value))) for value in found.place.xyxy)
     rows, columns = (slice(max(0, low - 2), min(CELLS, high + 2)) for low, high in ((top, bottom), (left, right)))
     heat = beyond[rows, columns]
     if not heat.sum() > 0:
@@ -284,7 +284,7 @@ def _thing(boxes: Boxes, rows: np.ndarray, others: np.ndarray) -> Found | None:
     between = _distances(usual, usual)[np.triu_indices(len(usual), 1)]
     limit = float(np.quantile(between, THING_QUANTILE))
     near = _distances(patches, patches) <= limit
-    core = int(near.sum(axis=1).argmax())
+    core = int(np.argmax(near.sum(axis=1)))
     alike = np.flatnonzero(near[core])
     by_chance = float((_distances(patches[core : core + 1], usual) <= limit).mean())
     if len(alike) < max(LEAST_BOXES, LEAST_SHARE * len(rows)) or len(alike) / len(asked) < 4 * by_chance + 0.05:
