@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 r"""How long `cam_insight` takes for many boxes, how much memory it needs, and how large its page is.
 
-    python benchmarks/insight.py --boxes 100000 --out /tmp/insight_scale
+    python benchmarks/insight.py --boxes 100000 --out demo_out/insight_scale
 
 writes a fabricated run with maps on the grids of a PP-YOLOE at 256 x 256 (32 x 32, 16 x 16 and 8 x 8 cells in half
 precision, 2.7 kB per box; ten boxes an image, 80 classes), runs `cam_insight` on it in a process of its own, and prints
