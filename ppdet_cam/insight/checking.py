@@ -33,8 +33,9 @@ log = logging.getLogger(__name__)
 
 CHECKS_FILE = "insight_checks.jsonl"
 DEFAULT_FILL = "blur"
-# a suspect holds where the score falls by so much more there than elsewhere, and the interval lies above 0
+# a suspect holds where the score falls by so much more there than elsewhere, and its interval lies above the other
 LEAST_DIFFERENCE = 0.1
+LEAST_LOW = 0.05  # of the interval's lower end: a place that may cost less than a twentieth of a score is no reason
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,7 @@ def _verdict(insight: Insight, tasks: Sequence[_Task], known: Mapping[str, list[
     images = [int(insight.boxes.image_of[task.row]) for task, _ in rows]
     there, beside = numbers[:, 0] - numbers[:, 1], numbers[:, 0] - numbers[:, 2]
     difference = bootstrap_interval(there - beside, images)
-    holds = difference.mean >= LEAST_DIFFERENCE and difference.low > 0
+    holds = difference.mean >= LEAST_DIFFERENCE and difference.low >= LEAST_LOW
     return Check(
         boxes=len(rows),
         drop_there=float(there.mean()),
