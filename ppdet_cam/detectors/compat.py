@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-import numpy as np  # noqa: F401  (the same)
+import numpy as np  # the same
 import requests
 
 from ppdet_cam.detectors.checkout import find_ppdet, source_of
@@ -289,6 +289,17 @@ def stack_of_floats(x: Sequence[paddle.Tensor], axis: int = 0, name: str | None 
     return stacked if stacked.is_floating_point() else stacked.astype("float32")
 
 
+def decoded_with_angle(own: Callable[..., paddle.Tensor]) -> Callable[..., paddle.Tensor]:
+    """Returns a head's way from numbers and anchors, [N, L, 5], to boxes, `own`'s, with the angle's gradient."""
+
+    def decode(self: nn.Layer, preds: paddle.Tensor, anchors: paddle.Tensor, *rest: float) -> paddle.Tensor:
+        boxes = own(self, preds, anchors, *rest)
+        angle = np.pi * (preds * self.stds + self.means)[..., 4:] + anchors[..., 4:]
+        return paddle.concat([boxes[..., :4], boxes[..., 4:].detach() + (angle - angle.detach())], axis=-1)
+
+    return decode
+
+
 def _repair_rotated_anchors() -> None:
     """S2ANet.
 
@@ -304,7 +315,12 @@ def _repair_rotated_anchors() -> None:
     Error: none, but `AlignConv.get_offset` runs without a graph: a gradient lacks that the score depends on where the
     refined anchor makes the convolution look. Training detaches the offsets by itself.
     Versions: ppdet 2.6.0 to develop.
+
+    Error: none, but `S2ANetHead.bbox_decode` takes angles modulo a half turn, and `%` has a gradient of zero.
+    Versions: paddle < 3.0. In later ones the repaired method gives the same as their own.
     """
+    head = _module("ppdet.modeling.heads.s2anet_head").S2ANetHead
+    head.bbox_decode = decoded_with_angle(head.bbox_decode)
     generator = _module("ppdet.modeling.proposal_generator.anchor_generator")
     generator.paddle = PaddleSeenByModule(to_tensor=floats_of, stack=stack_of_floats)  # type: ignore[attr-defined]
     anchors = generator.S2ANetAnchorGenerator

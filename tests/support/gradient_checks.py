@@ -25,7 +25,7 @@ BACKBONE = "model.backbone"
 # how far a number of each kind is moved: probabilities by this part of their slope, the others as they are
 LOGIT_STEP, PIXEL_STEP = 0.02, 0.05
 # where sampling points move from cell to cell the number has a kink: shorter steps meet fewer of them
-AMONG_KINKS, PIXELS_AMONG_KINKS = 0.05, 0.3
+AMONG_KINKS, PIXELS_AMONG_KINKS = 0.05, 0.6
 # convolutions made of a query's own numbers bend early
 AMONG_BENDS = 0.1
 
