@@ -17,7 +17,7 @@ from ppdet_cam.insight.values import Frame, Kind, Verdict
 pytestmark = pytest.mark.slow
 
 PLANTED = {"ambulance", "sealed_parcel", "wired_lamp"}
-IMAGES = 100
+IMAGES = 120
 SEED = 7
 
 
@@ -29,8 +29,6 @@ def checked(folder: Path, model: str, shortcuts: tuple[str, ...] = (), images: i
     words = [
         "-c",
         config,
-        "--method",
-        "layercam",
         "--infer_dir",
         folder / "scenes" / "val",
         "--gt",
