@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +12,10 @@ from ppdet_cam.compare.matching import ImagePair, Kind
 from ppdet_cam.compare.measures import MeasuredPair
 from ppdet_cam.compare.pictures import Thumbnails, link_to, thumbnails_of
 from ppdet_cam.compare.record import SCHEMA_KEY, comparison_record, summary_record
-from ppdet_cam.errors import OutputError
 from ppdet_cam.insight.changes import changes_record
 from ppdet_cam.languages import check_lang
 from ppdet_cam.outputs.files import check_output_folder, write_atomically
 from ppdet_cam.outputs.manifest import encode_document
-from ppdet_cam.places import read_regular
 from ppdet_cam.questions.overlaps import MATCH_IOU
 from ppdet_cam.report.html import REPORT_FILE, box_values, rounded, thumbnail_values, urls
 from ppdet_cam.report.page import (
@@ -29,6 +25,7 @@ from ppdet_cam.report.page import (
     PageFiles,
     Said,
     check_page_is_ours,
+    check_record_is_ours,
     encode_payload,
     render_page,
 )
@@ -78,17 +75,7 @@ def check_may_write(folder: Path) -> None:
     """Raises OutputError when a comparison cannot be written into a folder, as far as it can be told beforehand."""
     check_output_folder(folder)
     check_page_is_ours(folder / COMPARE_FILE, "an earlier comparison")
-    record = folder / COMPARE_RECORD
-    try:
-        document = json.loads(read_regular(record))
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a device or pipe
-            return
-        document = None
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict) or SCHEMA_KEY not in document:
-        raise OutputError(f"{record} is not an earlier comparison and would be replaced. Move it away")
+    check_record_is_ours(folder / COMPARE_RECORD, SCHEMA_KEY, "an earlier comparison")
 
 
 def render_comparison(

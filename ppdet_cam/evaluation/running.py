@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from ppdet_cam.evaluation.tables import markdown, summary_record
 from ppdet_cam.explaining.explainer import Explainer
 from ppdet_cam.images.inputs import ImageFile, annotated_images
 from ppdet_cam.images.reading import blank_frame, read_image
-from ppdet_cam.outputs.files import cannot_write, check_output_folder, write_atomically
+from ppdet_cam.outputs.files import append_line, check_output_folder, write_atomically
 from ppdet_cam.outputs.manifest import encode_document, encode_line, failed_record
 from ppdet_cam.outputs.merging import Failure
 from ppdet_cam.outputs.resume import check_same_settings
@@ -124,7 +123,7 @@ class _Evaluation:
             bar.begin(len(self._images), len(done), "images")
             while left and not stop.signal:
                 record = next(coming)
-                _append(folder / MEASUREMENTS_FILE, encode_line(record))
+                append_line(folder / MEASUREMENTS_FILE, encode_line(record))
                 places = record.get("places")
                 bar.advance(len(places) if isinstance(places, list) else 0, failed=record["status"] != "ok")
                 left = left[1:]
@@ -222,14 +221,3 @@ def _cut_off_partial_line(file: Path) -> None:
     if file.is_file():
         with file.open("rb+") as lines:
             lines.truncate(lines.read().rfind(b"\n") + 1)
-
-
-def _append(file: Path, line: bytes) -> None:
-    """Adds a line that is on the disk before the next image begins."""
-    try:
-        with file.open("ab") as lines:
-            lines.write(line)
-            lines.flush()
-            os.fsync(lines.fileno())
-    except OSError as error:
-        raise cannot_write(file, error) from error

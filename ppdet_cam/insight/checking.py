@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from ppdet_cam.insight.places import elsewhere, mask_of, pixels_of
 from ppdet_cam.insight.seen import PATCH_SHARE
 from ppdet_cam.insight.values import Check, Quad, Suspect, Verdict
 from ppdet_cam.metrics import bootstrap_interval, content_free
-from ppdet_cam.outputs.files import cannot_write, write_atomically
+from ppdet_cam.outputs.files import append_line, write_atomically
 from ppdet_cam.outputs.manifest import encode_line
 from ppdet_cam.places import find_file, read_regular
 from ppdet_cam.running.many import Bar, NoBar
@@ -119,7 +118,7 @@ def check_suspects(insight: Insight, plan: CheckPlan, out: Path, bar: Bar | None
                 unread.append(" ".join(str(error).split()))
                 measured = None
             known[task.key] = measured
-            _append(out / CHECKS_FILE, encode_line({"key": task.key, "measured": measured}))
+            append_line(out / CHECKS_FILE, encode_line({"key": task.key, "measured": measured}), flag="--out")
             bar.advance(1, failed=measured is None)
         bar.end()
     if left:
@@ -239,13 +238,3 @@ def _known(file: Path, header: Mapping[str, object]) -> dict[str, list[float] | 
     if not records or records[0] != json.loads(encode_line(header)):
         return {}
     return {str(one["key"]): one["measured"] for one in records[1:] if isinstance(one, dict) and "key" in one}
-
-
-def _append(file: Path, line: bytes) -> None:
-    try:
-        with file.open("ab") as lines:
-            lines.write(line)
-            lines.flush()
-            os.fsync(lines.fileno())
-    except OSError as error:
-        raise cannot_write(file, error, flag="--out") from error

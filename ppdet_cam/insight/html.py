@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ppdet_cam.errors import OutputError
 from ppdet_cam.insight.finding import Insight
 from ppdet_cam.insight.pictures import Sheets
 from ppdet_cam.insight.record import insight_record
@@ -17,7 +14,6 @@ from ppdet_cam.insight.values import Example, Frame, Kind, Place, Verdict
 from ppdet_cam.languages import check_lang
 from ppdet_cam.outputs.files import check_output_folder, write_atomically
 from ppdet_cam.outputs.manifest import encode_document
-from ppdet_cam.places import read_regular
 from ppdet_cam.report.insights import INSIGHT_FILE, INSIGHT_PAGE, SCHEMA_KEY
 from ppdet_cam.report.page import (
     SHARED_SCRIPTS,
@@ -26,6 +22,7 @@ from ppdet_cam.report.page import (
     PageFiles,
     Said,
     check_page_is_ours,
+    check_record_is_ours,
     encode_payload,
     render_page,
 )
@@ -67,19 +64,9 @@ def check_may_write(folder: Path) -> None:
     """Raises OutputError when an insight cannot be written into a folder, as far as it can be told beforehand."""
     check_output_folder(folder)
     check_page_is_ours(folder / INSIGHT_PAGE, "an earlier insight")
-    record = folder / INSIGHT_FILE
-    try:
-        document = json.loads(read_regular(record))
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a device or pipe
-            return
-        document = None
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict) or SCHEMA_KEY not in document:
-        raise OutputError(
-            f"{record} is not an earlier insight and would be replaced. Move it away, or choose another --out"
-        )
+    check_record_is_ours(
+        folder / INSIGHT_FILE, SCHEMA_KEY, "an earlier insight", advice="Move it away, or choose another --out"
+    )
 
 
 def render_insight(insight: Insight, *, lang: str | None = None) -> str:

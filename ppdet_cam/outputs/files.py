@@ -110,6 +110,26 @@ def write_new(path: Path, content: bytes) -> None:
         stream.write(content)
 
 
+def append_line(file: Path, line: bytes, *, flag: str = "--cam_out") -> None:
+    """Adds a line to a file; it is on the disk when this returns.
+
+    Args:
+        file: is made if need be.
+        line: with its end.
+        flag: that the file's folder was given by, for the error.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        with file.open("ab") as lines:
+            lines.write(line)
+            lines.flush()
+            os.fsync(lines.fileno())
+    except OSError as error:
+        raise cannot_write(file, error, flag=flag) from error
+
+
 def cannot_write(path: Path, error: OSError, *, flag: str = "--cam_out") -> OutputError:
     """Returns the error that says why a file cannot be written, and what to do; to be raised from the given one.
 

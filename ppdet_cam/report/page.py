@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from ppdet_cam import __version__
 from ppdet_cam.errors import OutputError
-from ppdet_cam.places import open_regular
+from ppdet_cam.places import open_regular, read_regular
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -153,6 +153,27 @@ def check_page_is_ours(path: Path, what: str) -> None:
         beginning = ""
     if _GENERATOR not in beginning:
         raise OutputError(f"{path} is not {what} and would be replaced. Move it away")
+
+
+def check_record_is_ours(path: Path, key: str, what: str, *, advice: str = "Move it away") -> None:
+    """Raises OutputError when a file is in the place of a page's JSON that no program of this package wrote.
+
+    Args:
+        path: where it will be written.
+        key: of its schema's version, which only ours has.
+        what: what it is, for the message: "an earlier comparison".
+        advice: what to do instead.
+    """
+    try:
+        document = json.loads(read_regular(path))
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a device or pipe
+            return  # as for the page
+        document = None
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or key not in document:
+        raise OutputError(f"{path} is not {what} and would be replaced. {advice}")
 
 
 def _joined(folders: Sequence[Path], names: Sequence[str]) -> str:
