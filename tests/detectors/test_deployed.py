@@ -140,8 +140,8 @@ def test_an_exported_detector_finds_what_its_config_finds(exported_ssd: Path) ->
     frame, detector, deployed = frame_of(SCENE), config_detector("ssd"), build_deployed(exported_ssd)
     plain = detector.predict(frame)
     one, *others = deployed.detect([frame]) + deployed.detect([frame, frame])
-    assert np.allclose(rows_as_array(one), plain, atol=1e-3) and len(plain) > 20
-    assert all(np.allclose(rows_as_array(other), plain, atol=1e-3) for other in others)
+    assert np.allclose(rows_as_array(one.detections), plain, atol=1e-3) and len(plain) > 20
+    assert all(np.allclose(rows_as_array(other.detections), plain, atol=1e-3) for other in others)
     assert list(deployed.class_names) == list(detector.class_names)
 
 
@@ -151,7 +151,7 @@ def test_other_exported_detectors_find_what_their_configs_find(name: str, tmp_pa
     """A detector whose reader keeps the ratio and pads among them."""
     frame, deployed = frame_of(SCENE), build_deployed(export_demo(name, tmp_path))
     plain = config_detector(name).predict(frame)
-    found = rows_as_array(deployed.detect([frame, frame])[1])
+    found = rows_as_array(deployed.detect([frame, frame])[1].detections)
     found, plain = found[found[:, 1] > 0.1], plain[plain[:, 1] > 0.1]
     assert len(plain) > 5 and np.allclose(found, plain, atol=2e-3)
 
@@ -191,7 +191,7 @@ def test_detections_are_those_of_deploy_python(exported_ssd: Path, tmp_path: Pat
     )
     assert ran.returncode == 0, ran.stderr
     theirs = np.array(json.loads(out.read_text()))
-    own = rows_as_array(build_deployed(exported_ssd).detect([frame_of(SCENE)])[0])
+    own = rows_as_array(build_deployed(exported_ssd).detect([frame_of(SCENE)])[0].detections)
     assert np.allclose(own, theirs, atol=1e-4)
 
 
@@ -225,7 +225,7 @@ def test_classes_that_the_deployment_file_does_not_name_are_warned_of_once(
     for class_id, warnings in ((1, 0), (5, 1)):
         caplog.clear()
         detector = DeployedDetector(deployment, Graph(class_id))
-        ((found,),) = detector.detect([frame])
+        ((found,),) = (image.detections for image in detector.detect([frame]))
         detector.detect([frame])
         assert found.class_name == ("dog" if class_id == 1 else "class 5")
         assert sum("may be of another export" in record.message for record in caplog.records) == warnings
