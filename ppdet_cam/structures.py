@@ -175,7 +175,7 @@ class Found:
     """What a detector of which only the output is known shows of one image.
 
     Attributes:
-        detections: every row of its output that is a detection.
+        detections: every row of its output that is a detection; none where candidates alone were asked for.
         candidates: every box before NMS, where it shows them; None where its output is the detections alone.
         rows: with candidates, index of a detection -> its candidate's row.
     """

@@ -34,6 +34,6 @@ class OutputOnly:
         """The names by class id."""
         return self.detector.class_names
 
-    def detect(self, frames: Sequence[Frame]) -> list[Found]:
-        """Returns what ppdet's plain inference finds on each image."""
+    def detect(self, frames: Sequence[Frame], *, until_nms: bool = False) -> list[Found]:
+        """Returns what ppdet's plain inference finds on each image; it shows no candidates."""
         return [Found(detections_of(self.detector.predict(frame), self.class_names)) for frame in frames]

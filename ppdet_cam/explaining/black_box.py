@@ -45,8 +45,13 @@ class BlackBox(Protocol):
     @property
     def keep_rule(self) -> KeepRule | None: ...
 
-    def detect(self, frames: Sequence[Frame]) -> list[Found]:
-        """Returns what is found on images of one size."""
+    def detect(self, frames: Sequence[Frame], *, until_nms: bool = False) -> list[Found]:
+        """Returns what is found on images of one size.
+
+        Args:
+            frames: the images.
+            until_nms: whether candidates will do where they are shown, and no detections are made of them.
+        """
         ...
 
 
@@ -164,7 +169,11 @@ def _similarity_maps(
         return there.candidates.only(there.candidates.scores.max(axis=1) >= box.keep_rule.score_threshold)
 
     return similarity_maps(
-        frame, boxes, lambda images: [left(there) for there in box.detect(images)], question, progress=progress
+        frame,
+        boxes,
+        lambda images: [left(there) for there in box.detect(images, until_nms=True)],
+        question,
+        progress=progress,
     )
 
 
@@ -188,7 +197,8 @@ def _occlusion_map(
 
     def leads(images: Iterable[np.ndarray]) -> Iterator[float]:
         for some in batches(images, question.batch):
-            yield from (lead(there) for there in box.detect([Frame(image, frame.path) for image in some]))
+            altered = [Frame(image, frame.path) for image in some]
+            yield from (lead(there) for there in box.detect(altered, until_nms=True))
 
     place = seen.boxes_of(detection.class_id)[row].tolist()
     heatmap = occluded_map(frame, place, lambda: lead(found), leads, question, progress=progress)

@@ -97,7 +97,7 @@ def _exported(folder: Path) -> Model:
     facts = ModelFacts(
         deployment.deployment_file,
         detector.architecture,
-        str(folder),
+        str(deployment.parameters),
         deployment.parameters,
         detector.device,
         detector.class_names,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ppdet_cam.detectors.deployed.folder import Deployment, read_deployment
 from ppdet_cam.detectors.deployed.output import detections_of, rows_of
-from ppdet_cam.detectors.deployed.raw import Raw, is_by_levels, raw_of, suppression_of
+from ppdet_cam.detectors.deployed.raw import Raw, Suppression, is_by_levels, raw_of, suppression_of
 from ppdet_cam.detectors.deployed.running import KNOWN_INPUTS, Runner, runner_of
 from ppdet_cam.detectors.families.last_step import KeepRule
 from ppdet_cam.errors import ConfigError, ImageError
@@ -59,15 +59,19 @@ class DeployedDetector:
         """The numbers by which boxes are kept, where the graph leaves that to be done here."""
         return self._suppression.rule
 
-    def detect(self, frames: Sequence[Frame]) -> list[Found]:
+    def detect(self, frames: Sequence[Frame], *, until_nms: bool = False) -> list[Found]:
         """Returns what is found on images of one size, as one batch where the graph takes one.
+
+        Args:
+            frames: the images.
+            until_nms: whether candidates will do where the graph shows them, and no detections are made of them.
 
         Raises:
             ImageError: the graph cannot run on such images.
             ConfigError: what it gives is no detections.
         """
         if len(frames) > 1 and self.takes_one:
-            return [self.detect([frame])[0] for frame in frames]
+            return [self.detect([frame], until_nms=until_nms)[0] for frame in frames]
         inputs = self.prepared(frames)
         self._check_fits(inputs["image"].shape, frames[0])
         try:
@@ -89,6 +93,8 @@ class DeployedDetector:
         if raw is None:
             rows = rows_of(outputs, images=len(frames), said_by=str(self.deployment.program))
             found = [Found(detections_of(one, self.class_names)) for one in rows]
+        elif until_nms:
+            found = [Found((), one.candidates) for one in raw]
         else:
             found = [self._kept(one) for one in raw]
         self._check_named(found)
@@ -98,7 +104,7 @@ class DeployedDetector:
         """Returns what the NMS that the graph lacks keeps of the boxes of an image."""
         if not self._has_said_nms:
             self._has_said_nms = True
-            _say_nms(self.deployment, self.keep_rule)
+            _say_nms(self.deployment, self._suppression)
         rows, kept = self._suppression.kept(raw)
         detections = detections_of(rows, self.class_names)
         if self.keep_rule.iou_threshold is None:  # it printed lowered scores
@@ -166,17 +172,16 @@ def _meant(name: str, shapes: Mapping[str, Sequence[int]], program: Path) -> str
     )
 
 
-def _say_nms(deployment: Deployment, rule: KeepRule) -> None:
+def _say_nms(deployment: Deployment, suppression: Suppression) -> None:
     """Says that the graph holds no NMS, and by which numbers it is done."""
-    named = "the deployment file's" if "NMS" in deployment.settings else "ppdet's own"
-    overlap = "" if rule.iou_threshold is None else f" and an overlap of {rule.iou_threshold:g}"
+    overlap = suppression.rule.iou_threshold
     log.info(
-        "%s holds no NMS; it is done here by %s numbers: a score of %g%s. NMS in %s names others",
+        "%s holds no NMS; it is done here %s: a score of %g%s%s",
         deployment.program,
-        named,
-        rule.score_threshold,
-        overlap,
-        deployment.deployment_file.name,
+        suppression.manner,
+        suppression.rule.score_threshold,
+        "" if overlap is None else f" and an overlap of {overlap:g}",
+        "" if "NMS" in deployment.settings else ". NMS in the deployment file changes that",
     )
 
 

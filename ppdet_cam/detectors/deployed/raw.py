@@ -53,9 +53,11 @@ class Suppression(Protocol):
 
     Attributes:
         rule: the numbers by which it does.
+        manner: whose manner it has, in a message.
     """
 
     rule: KeepRule
+    manner: str
 
     def kept(self, raw: Raw) -> tuple[np.ndarray, np.ndarray]:
         """Returns rows as a graph with NMS gives them, float32 [K, 6], and the row in `raw` of each, int [K]."""
@@ -65,7 +67,7 @@ class PpdetNms:
     """An NMS of ppdet, the one that the graph would hold."""
 
     def __init__(self, nms: object) -> None:
-        self.nms, self.rule = nms, nms_rule(nms)
+        self.nms, self.rule, self.manner = nms, nms_rule(nms), f"by {type(nms).__name__}"
 
     def kept(self, raw: Raw) -> tuple[np.ndarray, np.ndarray]:
         """Returns what `Suppression` has."""
@@ -77,6 +79,8 @@ class PpdetNms:
 
 class PicoDetNms:
     """The NMS in numpy that deploy/python has for a PicoDet whose levels are all that the graph gives."""
+
+    manner = "as deploy/python does it"
 
     def __init__(self, iou_threshold: float) -> None:
         self.rule = KeepRule(PICODET_SCORE, iou_threshold)
