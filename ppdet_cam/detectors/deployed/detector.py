@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,14 +46,17 @@ class DeployedDetector:
         self.architecture, self.device = deployment.architecture, runner.device
         self._inputs = {name: _meant(name, runner.input_shapes, deployment.program) for name in runner.input_shapes}
         self._is_by_levels = is_by_levels(len(runner.output_names), deployment.strides)
-        self._suppression = suppression_of(
-            deployment.settings.get("NMS"), deployment.deployment_file, of_levels=self._is_by_levels
-        )
 
     @property
     def name(self) -> str:
         """What errors call it."""
         return f"the exported {self.architecture} in {self.deployment.folder}"
+
+    @functools.cached_property
+    def _suppression(self) -> Suppression:
+        """The NMS of a graph that has none; what the deployment file says of it is not looked at before."""
+        deployment = self.deployment
+        return suppression_of(deployment.settings.get("NMS"), deployment.deployment_file, of_levels=self._is_by_levels)
 
     @property
     def keep_rule(self) -> KeepRule:
