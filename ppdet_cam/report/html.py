@@ -256,7 +256,7 @@ def box_values(box: Box, link: Callable[[str], str]) -> dict[str, object]:
             "polygon": box.answer.polygon_xy and _points(box.answer.polygon_xy),
             "className": box.answer.class_name,
             "verdict": box.answer.verdict.value,
-            "words": box.answer.words,
+            "said": [[clause.pattern, *clause.values] for clause in box.answer.said] or [["{0}", box.answer.words]],
             "iou": rounded(box.answer.iou, 4),
             "otherIndex": box.answer.other_index,
         }
