@@ -308,7 +308,7 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
     of_candidate = f"({name} {candidate.score:.3f}, IoU {_two(overlap)})"
     rival, beaten = _rival(candidate, int(row), of_candidate, scene)
     if rival is not None and beaten is not None:
-        why = [beaten, *(found_another(rival, claimed))]
+        why = [beaten, *found_another(rival, claimed)]
         return _judgement(asked, scene, class_id, Verdict.BEATEN, why, overlap, int(row), candidate, rival.index)
     if not passing.any():
         highest = float(scores[near].max())

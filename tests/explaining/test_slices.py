@@ -191,6 +191,26 @@ def test_box_that_combining_drops_has_a_verdict_of_its_own(one_stage, tiles) -> 
         np.testing.assert_array_equal(one.heatmap, own.heatmap)
 
 
+@pytest.mark.parametrize("family", ["ppyoloe_r", "detr", "centernet", "mask"])
+def test_boxes_are_asked_about_slice_by_slice_in_every_kind_of_detector(detector_of, photo, family: str) -> None:
+    """Polygons, object queries, peaks of a heat map, two stages: found, or asked about in a slice."""
+    asker = Explainer(detector_of(family), draw_threshold=0.0, slicing=Slicing((200, 300), (0.3, 0.3)))
+    shown = sorted(asker.stream(photo).detections, key=lambda one: -one.score)[:6]
+    places = [(*np.ravel(one.outline), one.class_name) for one in shown]
+    found = {one.answer.name: one for one in asker(photo, boxes=places)}
+    for number, one in enumerate(shown):
+        answer = found[f"box_{number}"].answer
+        assert answer.verdict is Verdict.FOUND and answer.iou > 0.99
+        assert found[f"box_{number}"].detection.score >= one.score - 1e-6
+    refused = asker(photo, boxes=places, draw_threshold=1.0)
+    assert len(refused) == len(places)
+    for one in refused:
+        assert one.answer.verdict not in (Verdict.FOUND, Verdict.COMBINED) and "; asked in slice " in one.answer.words
+        left, top, right, bottom = one.slice_xyxy
+        assert not np.delete(one.heatmap, slice(top, bottom), axis=0).any()
+        assert not np.delete(one.heatmap, slice(left, right), axis=1).any()
+
+
 def test_missed_objects_are_asked_about(one_stage, tiles) -> None:
     """The detections first found what they could; each missed object is asked about in its slice."""
     found = one_stage(tiles, slicing=TILED)
