@@ -146,12 +146,13 @@ def draw(draws: random.Random, here: Path, earlier: Path) -> Drawn:
         name = draws.choice(list(EARLIER))
         groups = [[*EARLIER[name], "--cam_out", name], [draws.choice(["--resume", "--overwrite", "--levels"])]]
         count = draws.choice([0, 0, 1, 2])
+    elif draws.random() < 0.15:
+        groups = [*_usual(draws), ["--slice_infer"], ["--slice_size", draws.choice(GOOD["slice_size"])]]
+        groups.append(draws.choice([["--gt", "gt.json"], ["--box", draws.choice(GOOD["box"])]]))
+        count = draws.choice([0, 0, 0, 1, 2])
     else:
         groups = _usual(draws)
         count = draws.choice([1, 2, 3, 5, 8])
-    if draws.random() < 0.1:
-        groups += [["--slice_infer"], ["--slice_size", draws.choice(GOOD["slice_size"])]]
-        groups.append(draws.choice([["--gt", "gt.json"], ["--box", draws.choice(GOOD["box"])]]))
     actions = [action for action in build_parser()._actions if action.option_strings]
     usual = [action for action in actions if action.dest not in RARE]
     for _ in range(count):
