@@ -69,7 +69,8 @@ def seed_detector(detector: Detector, frame: Frame, *, seed: int = 0, boxes: int
             bias = class_layers[0].bias.numpy()
             bias[scores.max(axis=0).argmax()] += QUERY_SOFTMAX_SPREAD
             class_layers[0].bias.set_value(bias)
-        _lift(detector, frame, [(layer, slice(len(detector.class_names))) for layer in class_layers], boxes=boxes)
+        changed = [(layer, slice(len(detector.class_names))) for layer in class_layers]
+        _lift(detector, frame, changed, boxes=boxes, added_to_logits=not softmax)
         return
     rpn = getattr(detector.model, "rpn_head", None)
     if hasattr(rpn, "rpn_rois_delta"):  # proposals first: the second stage sees what they pick
@@ -261,24 +262,41 @@ def _factor_layers(detector: Detector) -> list[nn.Layer]:
 
 
 def _lift(
-    detector: Detector, frame: Frame, changed: Sequence[tuple[nn.Layer, slice | np.ndarray]], *, boxes: int
+    detector: Detector,
+    frame: Frame,
+    changed: Sequence[tuple[nn.Layer, slice | np.ndarray]],
+    *,
+    boxes: int,
+    added_to_logits: bool = False,
 ) -> None:
     """Raises these parts of layers' biases by one number, until about `boxes` candidates score above 0.5.
 
-    Of a layer without a bias each output's weights, by the number divided among them.
+    Of a layer without a bias each output's weights, by the number divided among them. Where the number is added to the
+    logit of every score and changes nothing else, the detector runs once.
     """
     inputs, geometry = detector.reader.prepare(frame)
+
+    def scores_now() -> np.ndarray:
+        return detector.extractor.candidates(detector.replay(inputs, frame)[1], geometry).scores.ravel()
+
+    logits = None
+    if added_to_logits:
+        shown = scores_now().astype(np.float64)
+        logits = np.log(shown) - np.log1p(-shown)
     parameters = [(layer.weight if layer.bias is None else layer.bias, part) for layer, part in changed]
     before = [(parameter, part, parameter.numpy()) for parameter, part in parameters]
 
-    def best_and_next(raised: float) -> tuple[float, float]:
-        """Returns the best score and the first one that is too many."""
+    def lift(raised: float) -> None:
         for parameter, part, values in before:
             lifted = values.copy()
             lifted[part] += np.float32(raised * len(values) / values.size)
             parameter.set_value(lifted)
-        _, record = detector.replay(inputs, frame)
-        scores = np.sort(detector.extractor.candidates(record, geometry).scores.ravel())[::-1]
+
+    def best_and_next(raised: float) -> tuple[float, float]:
+        """Returns the best score and the first one that is too many."""
+        if logits is None:
+            lift(raised)
+        scores = np.sort(scores_now() if logits is None else 1 / (1 + np.exp(-(logits + raised))))[::-1]
         return float(scores[0]), float(scores[boxes])
 
     low, high = -48.0, 48.0
@@ -290,8 +308,8 @@ def _lift(
             continue
         low = middle
         if halvings > 11 and best > 0.5001:
-            return
-    best_and_next(low)
+            break
+    lift(low)
 
 
 def _standardise(detector: Detector, frame: Frame, layers: list[nn.Layer], *, spread: float) -> list[np.ndarray]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ppdet_cam.languages import Said
 from ppdet_cam.polygons import BoxXyxy, PolygonXy
 
 # Network input pixels per cell along y and x, by the grid's (height, width).
@@ -312,6 +313,7 @@ class Verdict(enum.Enum):
 
     FOUND = "found"
     SUPPRESSED = "suppressed by NMS"
+    COMBINED = "left out when the slices were combined"
     BEATEN = "beaten by another class or query"
     LIMITED = "left out by the detector's limits"
     NO_PEAK = "no maximum of the heat map"
@@ -332,6 +334,9 @@ class Answer:
         iou: of the best candidate with the box, 0 to 1.
         other_index: the detection that found it, suppressed it or beat it, or the peak beside it; else None.
         polygon_xy: its corners, where it was asked about as a polygon; `box_xyxy` is then the upright box around it.
+        said: `words` clause by clause, for pages in other languages; empty when that is not known.
+        share_seen: of an image looked at slice by slice, the part of the box in the image that the asked slice sees, 0
+            to 1; None for an image looked at as a whole.
     """
 
     name: str
@@ -342,6 +347,8 @@ class Answer:
     iou: float
     other_index: int | None = None
     polygon_xy: PolygonXy | None = None
+    said: tuple[Said, ...] = ()
+    share_seen: float | None = None
 
 
 @dataclass(frozen=True)
@@ -362,6 +369,7 @@ class Explanation:
             unless they were asked for, and for a map that shows nothing.
         refined_by: dotted paths of the layers whose maps the map was multiplied with.
         note: what else a reader has to know of the map: that its layer is blind for this box, or has no stages inside.
+        slice_xyxy: of an image looked at slice by slice, the slice that the map is of, in original pixels.
     """
 
     detection: Detection
@@ -376,6 +384,7 @@ class Explanation:
     level_heatmaps: tuple[np.ndarray, ...] = ()
     refined_by: tuple[str, ...] = ()
     note: str | None = None
+    slice_xyxy: tuple[int, int, int, int] | None = None
 
     @property
     def name(self) -> str:

@@ -29,14 +29,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from fuzzing import annotations, configs, flags, images, runs, videos, weights  # noqa: E402  (needs the path above)
+from fuzzing import annotations, configs, flags, images, insights, runs, videos, weights  # noqa: E402  (needs the path above)
 from fuzzing.oracle import error_of, faults  # noqa: E402
 from fuzzing.running import run_apart, run_here  # noqa: E402
 from fuzzing.world import CONFIG, HOME, Draw, snapshot  # noqa: E402
 
 KINDS = (
     *("images", "configs", "flags", "weights", "classes", "annotations", "videos"),
-    *("reports", "comparisons", "evaluations"),
+    *("reports", "comparisons", "evaluations", "insight"),
 )
 INTERRUPTED_SHARE = 0.03
 EVALUATED = ("-c", str(CONFIG), "--gt", "gt.json", "--images", "1", "--metrics", "pointing", "--out", "evaluated")
@@ -127,6 +127,7 @@ def _one(options: argparse.Namespace, index: int, scratch: Path, earlier: Path, 
         "reports": partial(runs.report, earlier=earlier),
         "comparisons": partial(runs.comparison, earlier=earlier),
         "evaluations": partial(runs.evaluation, earlier=earlier),
+        "insight": partial(insights.draw, earlier=earlier),
     }
     case = Path(tempfile.mkdtemp(dir=scratch))
     here, home = case / "here", case / HOME
@@ -173,6 +174,11 @@ def _earlier_runs(scratch: Path) -> Path:
     outcome = run_here(EVALUATED, here, program="cam_eval")
     if outcome.code != 0:
         raise RuntimeError(f"the earlier evaluation cannot be made: {outcome}")
+    insights.furnish(here)
+    shutil.copytree(here / insights.PLANTED, here / insights.SEEN)
+    outcome = run_here((insights.SEEN, "--check", "1"), here, program="cam_insight")
+    if outcome.code != 0 or "1. " not in outcome.out:
+        raise RuntimeError(f"the earlier insight cannot be made: {outcome}")
     return here
 
 

@@ -30,7 +30,7 @@ from ppdet_cam.insight.values import Suspect, Verdict
 from ppdet_cam.languages import check_lang
 from ppdet_cam.metrics import fills
 from ppdet_cam.questions.annotations import FORMS
-from ppdet_cam.report.html import REPORT_FILE, write_report
+from ppdet_cam.report.html import REPORT_FILE, check_may_replace_report, write_report
 from ppdet_cam.report.insights import INSIGHT_FILE, INSIGHT_PAGE
 from ppdet_cam.report.reading import Image
 from ppdet_cam.tables import aligned
@@ -97,6 +97,9 @@ def _insight(options: argparse.Namespace) -> int:
     before = read_record(options.against) if options.against else None
     if options.out is not None or options.run.is_dir():
         check_may_write(out)
+    has_report = out == options.run and (options.run / REPORT_FILE).is_file()
+    if has_report:
+        check_may_replace_report(options.run)
     found = find_insight(options.run, gt=options.gt, progress=_show_progress)
     if options.check is not None and found.suspects:
         with detector_packages(options.ppdet):
@@ -111,7 +114,7 @@ def _insight(options: argparse.Namespace) -> int:
             return EXIT_SIGNAL + checked.stopped_by
         found = checked.insight
     page = write_insight(found, out, options.lang)
-    if (options.run / REPORT_FILE).is_file() and out == options.run:
+    if has_report:
         write_report(options.run, options.lang)  # its page "Classes"
     lines = [*suspect_lines(found), "", class_table(found)]
     if before is not None:

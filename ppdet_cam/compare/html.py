@@ -13,7 +13,7 @@ from ppdet_cam.compare.measures import MeasuredPair
 from ppdet_cam.compare.pictures import Thumbnails, link_to, thumbnails_of
 from ppdet_cam.compare.record import SCHEMA_KEY, comparison_record, summary_record
 from ppdet_cam.insight.changes import changes_record
-from ppdet_cam.languages import check_lang
+from ppdet_cam.languages import Said, check_lang
 from ppdet_cam.outputs.files import check_output_folder, write_atomically
 from ppdet_cam.outputs.manifest import encode_document
 from ppdet_cam.questions.overlaps import MATCH_IOU
@@ -23,7 +23,6 @@ from ppdet_cam.report.page import (
     TEMPLATES,
     Count,
     PageFiles,
-    Said,
     check_page_is_ours,
     check_record_is_ours,
     encode_payload,

@@ -15,7 +15,7 @@ from ppdet_cam.methods import Needs, margin, methods
 from ppdet_cam.questions.boxes import Scene, judge
 from ppdet_cam.questions.question import DEFAULT_LAYER, Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET
-from ppdet_cam.questions.truth import TrueBox, match, missed
+from ppdet_cam.questions.truth import TrueBox, asked_about
 from ppdet_cam.structures import Answer, Candidates, Detection, Explanation, Found, Frame, MapStatus
 
 # The least score that a box may have and still be in a detector's output is not known. Of a box that is gone: the
@@ -122,11 +122,8 @@ def _subjects(box: BlackBox, found: Found, question: Question, true_boxes: Seque
     if not question.boxes:
         subjects = [(one, rows[one.index], None) for one in question.selection.choose(detections, box.class_names)]
     threshold = question.selection.draw_threshold
-    matches = match([one for one in detections if one.score >= threshold], true_boxes)
-    claimed = frozenset(one.index for one in matches)
     rotated = any(one.polygon_xy is not None for one in detections)
-    asked = [(one, frozenset[int]()) for one in question.boxes]
-    asked += [(one.asked(rotated=rotated), claimed) for one in missed(true_boxes, matches)]
+    asked = asked_about(question.boxes, detections, true_boxes, draw_threshold=threshold, rotated=rotated)
     scene = Scene(
         candidates=_known(box, found),
         detections=detections,

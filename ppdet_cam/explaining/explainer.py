@@ -20,14 +20,13 @@ from ppdet_cam.errors import ConfigError
 from ppdet_cam.explaining.activations import check_layers, forward_for_views, layer_views
 from ppdet_cam.explaining.altering import Progress, silent
 from ppdet_cam.explaining.black_box import BlackBox, check_black_box, explained
-from ppdet_cam.explaining.chain import Asked, asked_of, explanations, forward_of, maps_of
+from ppdet_cam.explaining.chain import asked_of, explanations, forward_of, maps_of
 from ppdet_cam.explaining.results import ImageResult, pictured
 from ppdet_cam.explaining.slices import explained_slices, looked_at
 from ppdet_cam.explaining.subjects import subjects_of
 from ppdet_cam.images.reading import frame_of
 from ppdet_cam.questions.choices import Choices, asked
 from ppdet_cam.questions.question import DEFAULT_BLACK_BOX_METHOD, Question
-from ppdet_cam.questions.slicing import Slicing
 from ppdet_cam.questions.truth import TrueBox
 from ppdet_cam.structures import Detection, Explanation, Frame, LayerView
 
@@ -247,7 +246,11 @@ class Explainer:
             return ExplanationStream(frame, forward.detections, iter(()), layer_views(forward, chosen))
         asked_question = asked_of(self.detector, chosen)
         if chosen.slicing is not None:
-            return self._sliced(frame, asked_question, chosen.slicing, true_boxes, keep_levels=keep_levels)
+            sliced = looked_at(self.detector, frame, chosen.slicing)
+            found = explained_slices(
+                self.detector, sliced, asked_question, true_boxes, keep_levels=keep_levels, progress=self.progress
+            )
+            return ExplanationStream(frame, sliced.boxes.detections, found)
         forward = forward_of(self.detector, frame, asked_question)
         found = explanations(
             self.detector,
@@ -268,15 +271,6 @@ class Explainer:
         return ExplanationStream(
             frame, found.detections, explained(box, frame, found, question, true_boxes, progress=self.progress)
         )
-
-    def _sliced(
-        self, frame: Frame, question: Asked, slicing: Slicing, true_boxes: Sequence[TrueBox], *, keep_levels: bool
-    ) -> ExplanationStream:
-        if true_boxes:
-            raise ConfigError("missed objects are asked about in one forward pass, and slicing makes one per slice")
-        image = looked_at(self.detector, frame, slicing)
-        found = explained_slices(self.detector, image, question, keep_levels=keep_levels, progress=self.progress)
-        return ExplanationStream(frame, image.detections, found)
 
     def maps_at(self, frame: Frame, places: Sequence[KeptRow], *, question: Question) -> Iterator[np.ndarray]:
         """Yields the map at each of some places in the head, whatever the detector makes of them now.

@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ppdet_cam.detectors.detector import Detector
+from ppdet_cam.detectors.detector import Detector, ForwardPass
 from ppdet_cam.explaining.altering import Progress
 from ppdet_cam.explaining.chain import Asked, explanations, forward_of
-from ppdet_cam.explaining.subjects import Subject
+from ppdet_cam.explaining.subjects import Subject, scene_of, subject_of
+from ppdet_cam.questions.boxes import Scene, judge
+from ppdet_cam.questions.sliced import Asking, SliceBoxes, asking, combined, in_slice
 from ppdet_cam.questions.slicing import Slicing, Window
-from ppdet_cam.structures import Detection, Explanation, Frame, GridPlacement, LevelShare
+from ppdet_cam.questions.truth import TrueBox, asked_about
+from ppdet_cam.structures import Candidates, Detection, Explanation, Frame, GridPlacement, LevelShare, Quantity
 
 
 @dataclass(frozen=True)
@@ -21,15 +24,11 @@ class SlicedImage:
 
     Attributes:
         frame: the whole image.
-        windows: where its slices lie.
-        detections: of the image, with its pixels and their own indices.
-        origins: for each of them, which slice it is of, and its index there.
+        boxes: of its slices.
     """
 
     frame: Frame
-    windows: Sequence[Window]
-    detections: tuple[Detection, ...]
-    origins: Sequence[tuple[int, int]]
+    boxes: SliceBoxes
 
 
 def looked_at(detector: Detector, frame: Frame, slicing: Slicing) -> SlicedImage:
@@ -40,28 +39,97 @@ def looked_at(detector: Detector, frame: Frame, slicing: Slicing) -> SlicedImage
         for number, window in enumerate(windows)
         for detection in detector.forward(_cut(frame, window), {}, wanted=None).detections
     ]
-    kept = [found[position] for position in slicing.kept([detection for detection, _ in found])]
-    detections = tuple(replace(detection, index=index) for index, (detection, _) in enumerate(kept))
-    return SlicedImage(frame, windows, detections, [origin for _, origin in kept])
+    return SlicedImage(frame, combined(found, slicing, windows, frame.original_hw))
 
 
 def explained_slices(
-    detector: Detector, image: SlicedImage, asked: Asked, *, keep_levels: bool, progress: Progress
+    detector: Detector,
+    image: SlicedImage,
+    asked: Asked,
+    true_boxes: Sequence[TrueBox],
+    *,
+    keep_levels: bool,
+    progress: Progress,
 ) -> Iterator[Explanation]:
-    """Yields the explanation of each chosen detection, slice by slice; each slice that has some runs once more."""
-    chosen = asked.question.selection.choose(image.detections, detector.class_names)
-    for number, window in enumerate(image.windows):
-        here = [detection for detection in chosen if image.origins[detection.index][0] == number]
-        if not here:
+    """Returns the explanation of each chosen detection or box asked about, and of the objects that were missed.
+
+    They come slice by slice; each slice that has some runs once more.
+
+    Raises:
+        ConfigError, UnknownNameError: something asked for is not there.
+    """
+    question, boxes = asked.question, image.boxes
+    threshold, rotated = question.selection.draw_threshold, Quantity.ROTATED in detector.extractor.quantities
+    chosen = [] if question.boxes else question.selection.choose(boxes.detections, detector.class_names)
+    questions = [
+        asking(box, boxes, detector.class_names, draw_threshold=threshold, rotated=rotated, claimed=claimed)
+        for box, claimed in asked_about(
+            question.boxes, boxes.detections, true_boxes, draw_threshold=threshold, rotated=rotated
+        )
+    ]
+    return _explained(detector, image, asked, chosen, questions, keep_levels=keep_levels, progress=progress)
+
+
+def _explained(
+    detector: Detector,
+    image: SlicedImage,
+    asked: Asked,
+    chosen: Sequence[Detection],
+    questions: Sequence[Asking],
+    *,
+    keep_levels: bool,
+    progress: Progress,
+) -> Iterator[Explanation]:
+    boxes = image.boxes
+    for number, window in enumerate(boxes.windows):
+        here = [detection for detection in chosen if boxes.origins[detection.index][0] == number]
+        asked_here = [one for one in questions if one.number == number]
+        if not here and not asked_here:
             continue
         frame = _cut(image.frame, window)
         forward = forward_of(detector, frame, asked)
-        local = {detection.index: detection for detection in forward.detections}
-        places = [image.origins[detection.index][1] for detection in here]
-        subjects = [Subject(local[place], forward.kept[place]) for place in places]
+        subjects = [Subject(detection, forward.kept[boxes.origins[detection.index][1]]) for detection in here]
+        subjects += _subjects_asked(detector, forward, asked_here, boxes, asked.question.selection.draw_threshold)
         found = explanations(detector, frame, forward, asked, subjects, keep_levels=keep_levels, progress=progress)
-        for detection, explanation in zip(here, found):
-            yield _placed(explanation, detection, window, image.frame.original_hw)
+        for explanation in found:
+            yield _placed(explanation, window, boxes.original_hw)
+
+
+def _subjects_asked(
+    detector: Detector, forward: ForwardPass, asked: Sequence[Asking], boxes: SliceBoxes, draw_threshold: float
+) -> list[Subject]:
+    """Returns what is explained of boxes that are asked about in one slice, in the image's pixels."""
+    if not asked:
+        return []
+    scene = _scene(scene_of(detector, forward, draw_threshold), boxes, asked[0].number)
+    subjects = []
+    for one in asked:
+        if one.known is not None and one.index is not None:
+            subjects.append(Subject(one.known.detection, forward.kept[one.index], one.known.answer))
+        else:
+            subjects.append(subject_of(in_slice(judge(one.box, scene, claimed=one.claimed), one, boxes)))
+    return subjects
+
+
+def _scene(of_slice: Scene, boxes: SliceBoxes, number: int) -> Scene:
+    """Returns what a verdict needs of a slice, in the image's pixels and with the image's indices."""
+    window = boxes.windows[number]
+    corner = np.array(window[:2], np.float64)
+    index_of = {index: image_index for image_index, (slice_, index) in boxes.origins.items() if slice_ == number}
+    candidates, proposals = of_slice.candidates, of_slice.proposals_xyxy
+    return replace(
+        of_slice,
+        candidates=Candidates(
+            candidates.boxes_xyxy + np.tile(corner, 2),
+            candidates.scores,
+            candidates.grid_hw,
+            None if candidates.polygons_xy is None else candidates.polygons_xy + corner,
+        ),
+        detections=[replace(_shifted(one, window), index=index_of[one.index]) for one in of_slice.detections],
+        rows={index_of[index]: row for index, row in of_slice.rows.items()},
+        proposals_xyxy=None if proposals is None else proposals.reshape(-1, 4) + np.tile(corner, 2),
+        of_image=boxes.detections,
+    )
 
 
 def _cut(frame: Frame, window: Window) -> Frame:
@@ -83,9 +151,7 @@ def _shifted_box(box_xyxy: tuple[float, float, float, float], window: Window) ->
     return left + window[0], top + window[1], right + window[0], bottom + window[1]
 
 
-def _placed(
-    explanation: Explanation, detection: Detection, window: Window, original_hw: tuple[int, int]
-) -> Explanation:
+def _placed(explanation: Explanation, window: Window, original_hw: tuple[int, int]) -> Explanation:
     """Returns a slice's explanation in the whole image: nothing of the image beyond the slice had a part in it."""
 
     def on_image(heatmap: np.ndarray) -> np.ndarray:
@@ -96,11 +162,11 @@ def _placed(
     roi_xyxy = explanation.box_xyxy_roi
     return replace(
         explanation,
-        detection=detection,
         heatmap=on_image(explanation.heatmap),
         levels=tuple(_placed_level(level, window) for level in explanation.levels),
         box_xyxy_roi=None if roi_xyxy is None else _shifted_box(roi_xyxy, window),
         level_heatmaps=tuple(map(on_image, explanation.level_heatmaps)),
+        slice_xyxy=window,
     )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from ppdet_cam.detectors.detector import Detector, ForwardPass
 from ppdet_cam.detectors.families.base import KeptRow
 from ppdet_cam.explaining.projection import box_on_original
-from ppdet_cam.questions.boxes import Scene, judge, own_score
+from ppdet_cam.questions.boxes import Judgement, Scene, judge, own_score
 from ppdet_cam.questions.question import Question
-from ppdet_cam.questions.truth import TrueBox, match, missed
+from ppdet_cam.questions.truth import TrueBox, asked_about
 from ppdet_cam.structures import Answer, Detection, Quantity
 
 
@@ -39,24 +39,23 @@ def subjects_of(
     if not question.boxes:
         chosen = question.selection.choose(forward.detections, detector.class_names)
         subjects = [Subject(detection, forward.kept[detection.index]) for detection in chosen]
-    asked = [(box, frozenset[int]()) for box in question.boxes]
-    threshold = question.selection.draw_threshold
-    matches = match([d for d in forward.detections if d.score >= threshold], true_boxes)
-    claimed = frozenset(found.index for found in matches)
-    rotated = Quantity.ROTATED in detector.extractor.quantities
-    asked += [(box.asked(rotated=rotated), claimed) for box in missed(true_boxes, matches)]
+    threshold, rotated = question.selection.draw_threshold, Quantity.ROTATED in detector.extractor.quantities
+    asked = asked_about(question.boxes, forward.detections, true_boxes, draw_threshold=threshold, rotated=rotated)
     if asked:
-        scene = _scene(detector, forward, threshold)
-        for box, taken in asked:
-            judgement = judge(box, scene, claimed=taken)
-            detection = judgement.detection
-            row = judgement.row
-            kept = None if row is None else KeptRow(row, detection.class_id, own_score(detection))
-            subjects.append(Subject(detection, kept, judgement.answer))
+        scene = scene_of(detector, forward, threshold)
+        subjects += [subject_of(judge(box, scene, claimed=taken)) for box, taken in asked]
     return subjects
 
 
-def _scene(detector: Detector, forward: ForwardPass, draw_threshold: float) -> Scene:
+def subject_of(judgement: Judgement) -> Subject:
+    """Returns what is explained of a box that was asked about."""
+    detection, row = judgement.detection, judgement.row
+    kept = None if row is None else KeptRow(row, detection.class_id, own_score(detection))
+    return Subject(detection, kept, judgement.answer)
+
+
+def scene_of(detector: Detector, forward: ForwardPass, draw_threshold: float) -> Scene:
+    """Returns what a verdict needs of a forward pass."""
     rule, proposals = forward.extractor.keep_rule, forward.extractor.proposals(forward.watch)
     return Scene(
         candidates=forward.candidates(),

@@ -181,6 +181,11 @@ def _measured(insight: Insight, detector: Detector, task: _Task, plan: CheckPlan
     boxes, suspect = insight.boxes, insight.suspects[task.suspect]
     image = insight.run.images[int(boxes.image_of[task.row])]
     detection: Detection = image.boxes[int(boxes.box_of[task.row])].detection
+    if not 0 <= detection.class_id < len(detector.class_names):
+        raise ConfigError(
+            f"{image.path}: the run has class id {detection.class_id}, and the detector's {len(detector.class_names)} "
+            "classes count from 0"
+        )
     frame = read_image(find_file(image.path))
     hw = frame.original_hw
     rect = (
@@ -237,4 +242,15 @@ def _known(file: Path, header: Mapping[str, object]) -> dict[str, list[float] | 
             continue
     if not records or records[0] != json.loads(encode_line(header)):
         return {}
-    return {str(one["key"]): one["measured"] for one in records[1:] if isinstance(one, dict) and "key" in one}
+    return {str(one["key"]): one["measured"] for one in records[1:] if _is_measured(one)}
+
+
+def _is_measured(record: object) -> bool:
+    """Whether a line has a box's key and its three scores, or that there are none."""
+    if not isinstance(record, dict) or not {"key", "measured"} <= set(record):
+        return False
+    scores = record["measured"]
+    if scores is None:
+        return True
+    numbers = isinstance(scores, list) and len(scores) == 3 and all(type(score) in (int, float) for score in scores)
+    return numbers and all(0 <= score <= 1 for score in scores)

@@ -14,8 +14,8 @@ from ppdet_cam.insight.grouping import LEAST_BOXES, group_of
 from ppdet_cam.insight.sentences import sentence_of, truth_sentence
 from ppdet_cam.insight.suspects import Found, suspects_of
 from ppdet_cam.insight.values import ClassInsight, Counts, Example, Group, Suspect
+from ppdet_cam.languages import Said
 from ppdet_cam.questions.annotations import read_ground_truth
-from ppdet_cam.report.page import Said
 from ppdet_cam.report.reading import Role, Run, read_run
 
 EXAMPLES = 24

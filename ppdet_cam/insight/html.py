@@ -11,7 +11,7 @@ from ppdet_cam.insight.finding import Insight
 from ppdet_cam.insight.pictures import Sheets
 from ppdet_cam.insight.record import insight_record
 from ppdet_cam.insight.values import Example, Frame, Kind, Place, Verdict
-from ppdet_cam.languages import check_lang
+from ppdet_cam.languages import Said, check_lang
 from ppdet_cam.outputs.files import check_output_folder, write_atomically
 from ppdet_cam.outputs.manifest import encode_document
 from ppdet_cam.report.insights import INSIGHT_FILE, INSIGHT_PAGE, SCHEMA_KEY
@@ -20,7 +20,6 @@ from ppdet_cam.report.page import (
     TEMPLATES,
     Count,
     PageFiles,
-    Said,
     check_page_is_ours,
     check_record_is_ours,
     encode_payload,

@@ -12,9 +12,9 @@ from ppdet_cam import __version__
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.insight.finding import Insight
 from ppdet_cam.insight.values import Check, ClassInsight, Counts, Example, Group, Place, Suspect
+from ppdet_cam.languages import Said
 from ppdet_cam.places import read_regular
 from ppdet_cam.report.insights import INSIGHT_FILE, INSIGHT_SCHEMA, SCHEMA_KEY
-from ppdet_cam.report.page import Said
 
 
 def insight_record(insight: Insight) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ppdet_cam.insight.values import Counts, Frame, Kind, Place
-from ppdet_cam.report.page import Said
+from ppdet_cam.languages import Said
 
 # by where the middle of a place lies: below 0, 0 to 1, above 1 of the box; below 1/3, to 2/3, above of the image
 _BESIDE = (

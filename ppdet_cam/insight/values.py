@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppdet_cam.languages import Said
 from ppdet_cam.metrics import Interval
-from ppdet_cam.report.page import Said
 
 Quad = tuple[float, float, float, float]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from ppdet_cam.languages import Said
 from ppdet_cam.places import open_regular
 from ppdet_cam.polygons import PolygonXy
 from ppdet_cam.questions.truth import Match, TrueBox
@@ -87,6 +88,8 @@ def box_record(
         record["note"] = explanation.note
     if explanation.box_xyxy_roi is not None:
         record["roi_xyxy"] = list(explanation.box_xyxy_roi)
+    if explanation.slice_xyxy is not None:
+        record["slice_xyxy"] = list(explanation.slice_xyxy)
     if explanation.answer is not None:
         answer = explanation.answer
         record["answer"] = {
@@ -98,10 +101,16 @@ def box_record(
             "iou": answer.iou,
             "other_index": answer.other_index,
             **({} if answer.polygon_xy is None else {"polygon_xy": _points(answer.polygon_xy)}),
+            **({} if answer.share_seen is None else {"share_seen": answer.share_seen}),
+            **({"said": [_said(clause) for clause in answer.said]} if answer.said else {}),
         }
     if truth is not None:
         record["truth"] = dict(truth)
     return record
+
+
+def _said(said: Said) -> dict[str, object]:
+    return {"pattern": said.pattern, "values": list(said.values)}
 
 
 def _points(polygon_xy: PolygonXy) -> list[list[float]]:

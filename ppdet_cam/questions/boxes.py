@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.languages import Said
 from ppdet_cam.polygons import BoxXyxy, PolygonXy, box_around, is_convex, polygon_of
 from ppdet_cam.questions.heights import higher_neighbour, summit
 from ppdet_cam.questions.overlaps import MATCH_IOU, iou, overlaps, overlaps_of
@@ -201,6 +202,8 @@ class Scene:
         contest: what competes to be kept.
         limit: how many are kept at most; None where NMS has limits of its own.
         is_output_only: whether the candidates are no more than the detections, as nothing else is known.
+        of_image: what is shown in the end, where that is not `detections`: those of a slice, which are combined with
+            other slices'. A detection that combining left out has an index below 0.
     """
 
     candidates: Candidates
@@ -214,6 +217,7 @@ class Scene:
     contest: Contest = Contest.OVERLAPS
     limit: int | None = None
     is_output_only: bool = False
+    of_image: Sequence[Detection] | None = None
 
     @property
     def has_queries(self) -> bool:
@@ -257,12 +261,12 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
         UnknownNameError: no such class.
     """
     class_id = None if asked.class_text is None else class_id_of(asked.class_text, scene.class_names)
-    found = _finder(asked, class_id, scene, claimed)
-    if found is not None:
-        overlap = float(overlaps(asked, [found], rotated=scene.is_rotated)[0])
-        words = f"found by detection {_named(found)}, IoU {overlap:.2f}"
+    finder = _finder(asked, class_id, scene, claimed)
+    if finder is not None:
+        found, overlap = finder
+        said = found_by(found, overlap)
         return _judgement(
-            asked, scene, class_id, Verdict.FOUND, words, overlap, scene.rows[found.index], found, found.index
+            asked, scene, class_id, Verdict.FOUND, [said], overlap, scene.rows[found.index], found, found.index
         )
     boxes, scores, class_ids = _per_candidate(scene.candidates, class_id)
     polygons = scene.candidates.polygons_xy
@@ -271,9 +275,13 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
     near = shared >= MATCH_IOU
     if not near.any():
         best = float(shared.max(initial=0.0))
-        what = "no box of the output there (what NMS left out is not known)" if scene.is_output_only else ""
-        words = f"{what or 'no candidate there'}: the best IoU is {best:.2f}" + _first_stage(asked, scene)
-        words += _others_there(asked, scene, class_id, claimed)
+        if scene.is_output_only:
+            said = Said(
+                "no box of the output there (what NMS left out is not known): the best IoU is {0}", (_two(best),)
+            )
+        else:
+            said = Said("no candidate there: the best IoU is {0}", (_two(best),))
+        why = [said, *_first_stage(asked, scene), *_others_there(asked, scene, class_id, claimed)]
         nothing = Detection(
             -1,
             class_id or 0,
@@ -282,7 +290,7 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
             asked.box_xyxy,
             polygon_xy=asked.polygon_xy,
         )
-        return _judgement(asked, scene, class_id, Verdict.NO_CANDIDATE, words, best, None, nothing, None)
+        return _judgement(asked, scene, class_id, Verdict.NO_CANDIDATE, why, best, None, nothing, None)
     passing = near & (scores >= scene.threshold)
     among = passing if passing.any() else near
     row = max(np.flatnonzero(among), key=lambda candidate: (shared[candidate], scores[candidate]))
@@ -297,65 +305,79 @@ def judge(asked: AskedBox, scene: Scene, *, claimed: frozenset[int] = frozenset(
         polygon_xy=None if polygons is None else polygon_of(polygons[row]),
     )
     overlap = float(shared[row])
-    rival, beaten = _rival(candidate, int(row), scene)
-    if rival is not None:
-        words = f"{beaten} its candidate ({name} {candidate.score:.3f}, IoU {overlap:.2f})"
-        words += ", and found another object" if rival.index in claimed else ""
-        return _judgement(asked, scene, class_id, Verdict.BEATEN, words, overlap, int(row), candidate, rival.index)
+    of_candidate = f"({name} {candidate.score:.3f}, IoU {_two(overlap)})"
+    rival, beaten = _rival(candidate, int(row), of_candidate, scene)
+    if rival is not None and beaten is not None:
+        why = [beaten, *found_another(rival, claimed)]
+        return _judgement(asked, scene, class_id, Verdict.BEATEN, why, overlap, int(row), candidate, rival.index)
     if not passing.any():
         highest = float(scores[near].max())
-        words = f"scored too low: {candidate.score:.3f} for {name} at IoU {overlap:.2f}, below {scene.threshold:g}"
+        values = (f"{candidate.score:.3f}", name, _two(overlap), f"{scene.threshold:g}")
+        why = [Said("scored too low: {0} for {1} at IoU {2}, below {3}", values)]
         if highest > candidate.score:
-            words += f" (at most {highest:.3f} among the candidates there)"
-        words += _first_stage(asked, scene) + _others_there(asked, scene, class_id, claimed)
-        return _judgement(asked, scene, class_id, Verdict.LOW_SCORE, words, overlap, int(row), candidate, None)
-    of_candidate = f"its candidate ({name} {candidate.score:.3f}, IoU {overlap:.2f})"
+            why.append(Said(" (at most {0} among the candidates there)", (f"{highest:.3f}",)))
+        why += [*_first_stage(asked, scene), *_others_there(asked, scene, class_id, claimed)]
+        return _judgement(asked, scene, class_id, Verdict.LOW_SCORE, why, overlap, int(row), candidate, None)
     left_out = _not_kept_as_peak if scene.contest is Contest.PEAKS else _not_kept_by_nms
-    verdict, words, other_index = left_out(candidate, int(row), of_candidate, scene)
-    return _judgement(asked, scene, class_id, verdict, words, overlap, int(row), candidate, other_index)
+    verdict, said, other_index = left_out(candidate, int(row), of_candidate, scene)
+    return _judgement(asked, scene, class_id, verdict, [said], overlap, int(row), candidate, other_index)
+
+
+_BEYOND_LIMIT = {
+    Contest.QUERIES: "left out by the limit (num_top_queries): {0} object queries score higher than its candidate {1}",
+    Contest.PAIRS: "left out by the limit (num_top_queries): {0} pairs of object query and class score higher than its "
+    "candidate {1}",
+}
 
 
 def _not_kept_by_nms(
     candidate: Detection, row: int, of_candidate: str, scene: Scene
-) -> tuple[Verdict, str, int | None]:
+) -> tuple[Verdict, Said, int | None]:
     """Returns why NMS did not keep a candidate that scores high enough, and the detection that it kept instead."""
     winner, between = _suppressor(candidate, row, scene)
     if winner is None:
         if scene.has_queries:
-            words = f"left out by the limit (num_top_queries): {scene.limit} {scene.contest.value} score higher than "
-            words += of_candidate
-        else:
-            words = f"left out by NMS's limits (nms_top_k, keep_top_k): nothing that was kept suppresses {of_candidate}"
-        return Verdict.LIMITED, words, None
-    words = f"suppressed by NMS: detection {_named(winner)} overlaps {of_candidate} by {between:.2f}, "
+            return Verdict.LIMITED, Said(_BEYOND_LIMIT[scene.contest], (str(scene.limit), of_candidate)), None
+        text = "left out by NMS's limits (nms_top_k, keep_top_k): nothing that was kept suppresses its candidate {0}"
+        return Verdict.LIMITED, Said(text, (of_candidate,)), None
+    values = (named(winner), of_candidate, _two(between))
     if scene.nms_iou is None:
-        words += f"for which NMS lowers its score below {scene.draw_threshold:g}"
-    else:
-        words += f"more than the {scene.nms_iou:g} that NMS allows"
-    return Verdict.SUPPRESSED, words, winner.index
+        text = (
+            "suppressed by NMS: detection {0} overlaps its candidate {1} by {2}, for which NMS lowers its score "
+            "below {3}"
+        )
+        return Verdict.SUPPRESSED, Said(text, (*values, f"{scene.draw_threshold:g}")), winner.index
+    text = "suppressed by NMS: detection {0} overlaps its candidate {1} by {2}, more than the {3} that NMS allows"
+    return Verdict.SUPPRESSED, Said(text, (*values, f"{scene.nms_iou:g}")), winner.index
 
 
 def _not_kept_as_peak(
     candidate: Detection, row: int, of_candidate: str, scene: Scene
-) -> tuple[Verdict, str, int | None]:
+) -> tuple[Verdict, Said, int | None]:
     """Returns why a cell of a heat map is no detection, and the one at the peak that it belongs to."""
     assert scene.candidates.grid_hw is not None  # of a heat map
     heights = scene.candidates.scores[:, candidate.class_id].reshape(scene.candidates.grid_hw)
     neighbour = higher_neighbour(heights, row)
     if neighbour is None:
         lowest = min((d.score for d in scene.detections), default=1.0)
-        words = f"left out by the top-k: {of_candidate} is a peak of the heat map, but those that were kept "
-        return Verdict.LIMITED, words + f"({len(scene.detections)}) score {lowest:.3f} or more", None
-    words = f"no maximum of the heat map: the cell of {of_candidate} has a neighbour of {heights.flat[neighbour]:.3f}"
-    peak = summit(heights, row)
+        text = (
+            "left out by the top-k: its candidate {0} is a peak of the heat map, but those that were kept ({1}) score "
+            "{2} or more"
+        )
+        return Verdict.LIMITED, Said(text, (of_candidate, str(len(scene.detections)), f"{lowest:.3f}")), None
+    peak, values = summit(heights, row), (of_candidate, f"{heights.flat[neighbour]:.3f}")
     at_peak = [d for d in scene.detections if d.class_id == candidate.class_id and scene.rows[d.index] == peak]
     if not at_peak:
-        return (
-            Verdict.NO_PEAK,
-            f"{words}; the peak beside it, {heights.flat[peak]:.3f}, was left out by the top-k",
-            None,
+        text = (
+            "no maximum of the heat map: the cell of its candidate {0} has a neighbour of {1}; the peak beside it, "
+            "{2}, was left out by the top-k"
         )
-    return Verdict.NO_PEAK, f"{words}; the peak beside it is detection {_named(at_peak[0])}", at_peak[0].index
+        return Verdict.NO_PEAK, Said(text, (*values, f"{heights.flat[peak]:.3f}")), None
+    text = (
+        "no maximum of the heat map: the cell of its candidate {0} has a neighbour of {1}; the peak beside it is "
+        "detection {2}"
+    )
+    return Verdict.NO_PEAK, Said(text, (*values, named(at_peak[0]))), at_peak[0].index
 
 
 def _judgement(
@@ -363,37 +385,104 @@ def _judgement(
     scene: Scene,
     class_id: int | None,
     verdict: Verdict,
-    words: str,
+    why: Sequence[Said],
     overlap: float,
     row: int | None,
     detection: Detection,
     other_index: int | None,
 ) -> Judgement:
     class_name = None if class_id is None else scene.class_name(class_id)
-    answer = Answer(asked.name, asked.box_xyxy, class_name, verdict, words, overlap, other_index, asked.polygon_xy)
-    return Judgement(answer, detection, row)
+    if other_index is not None and other_index < 0:
+        why, other_index = [*why, Said("; that detection was left out when the slices were combined")], None
+    return Judgement(answer_of(asked, class_name, verdict, why, overlap, other_index), detection, row)
 
 
-def _named(detection: Detection) -> str:
-    return f"{detection.index} ({detection.class_name} {detection.score:.3f})"
+def answer_of(
+    asked: AskedBox,
+    class_name: str | None,
+    verdict: Verdict,
+    why: Sequence[Said],
+    overlap: float,
+    other_index: int | None,
+    *,
+    share_seen: float | None = None,
+) -> Answer:
+    """Returns the answer to a question.
+
+    Args:
+        asked: the box.
+        class_name: the class asked about, None for any.
+        verdict: what became of it.
+        why: the verdict in words, clause by clause.
+        overlap: IoU of the best candidate with the box.
+        other_index: the detection that has to do with it.
+        share_seen: what part of the box the slice sees that was asked.
+    """
+    words = "".join(map(str, why))
+    return Answer(
+        asked.name,
+        asked.box_xyxy,
+        class_name,
+        verdict,
+        words,
+        overlap,
+        other_index,
+        asked.polygon_xy,
+        tuple(why),
+        share_seen,
+    )
+
+
+def found_by(found: Detection, overlap: float) -> Said:
+    """Returns what is said of a box that a detection found."""
+    return Said("found by detection {0}, IoU {1}", (named(found), _two(overlap)))
+
+
+def found_another(other: Detection, claimed: frozenset[int]) -> list[Said]:
+    """Returns that the other detection is another object's, nothing when it is not."""
+    return [Said(", and found another object")] if other.index in claimed else []
+
+
+def named(detection: Detection) -> str:
+    """Returns "3 (dog 0.912)"; "(dog 0.912)" for one that is none of the image's."""
+    which = f"{detection.index} " if detection.index >= 0 else ""
+    return f"{which}({detection.class_name} {detection.score:.3f})"
+
+
+def _two(number: float) -> str:
+    return f"{number:.2f}"
 
 
 def _finder(
     asked: AskedBox, class_id: int | None, scene: Scene, claimed: frozenset[int] = frozenset()
-) -> Detection | None:
-    """Returns the shown detection of the class that overlaps the box most, None when none overlaps it enough."""
+) -> tuple[Detection, float] | None:
+    shown = scene.detections if scene.of_image is None else scene.of_image
+    free = [detection for detection in shown if detection.index not in claimed]
+    return best_shown(asked, free, class_id, draw_threshold=scene.draw_threshold, rotated=scene.is_rotated)
+
+
+def best_shown(
+    asked: AskedBox, detections: Sequence[Detection], class_id: int | None, *, draw_threshold: float, rotated: bool
+) -> tuple[Detection, float] | None:
+    """Returns the detection that overlaps a box most, and their IoU; None when none overlaps it enough.
+
+    Args:
+        asked: the box.
+        detections: among these.
+        class_id: of this class, None for any.
+        draw_threshold: those with a lower score are not shown.
+        rotated: whether the detector draws polygons.
+    """
     shown = [
         detection
-        for detection in scene.detections
-        if detection.score >= scene.draw_threshold
-        and class_id in (None, detection.class_id)
-        and detection.index not in claimed
+        for detection in detections
+        if detection.score >= draw_threshold and class_id in (None, detection.class_id)
     ]
-    shared = overlaps(asked, shown, rotated=scene.is_rotated)
+    shared = overlaps(asked, shown, rotated=rotated)
     if not shown or shared.max() < MATCH_IOU:
         return None
     best = max(range(len(shown)), key=lambda position: (shared[position], shown[position].score))
-    return shown[best]
+    return shown[best], float(shared[best])
 
 
 def _per_candidate(candidates: Candidates, class_id: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -404,7 +493,7 @@ def _per_candidate(candidates: Candidates, class_id: int | None) -> tuple[np.nda
     return candidates.boxes_xyxy[rows, columns], candidates.scores[rows, class_ids], class_ids
 
 
-def _rival(candidate: Detection, row: int, scene: Scene) -> tuple[Detection | None, str]:
+def _rival(candidate: Detection, row: int, of_candidate: str, scene: Scene) -> tuple[Detection | None, Said | None]:
     """Returns the shown detection that an object query lost to, and how: none where there are no queries.
 
     That is another class of the same query, or else another query, whose box overlaps the candidate's: queries see one
@@ -412,19 +501,21 @@ def _rival(candidate: Detection, row: int, scene: Scene) -> tuple[Detection | No
     """
     stronger = [d for d in scene.detections if own_score(d) >= candidate.score and d.score >= scene.draw_threshold]
     if not scene.has_queries or not stronger:
-        return None, ""
+        return None, None
     of_query = [d for d in stronger if scene.rows[d.index] == row and d.class_id != candidate.class_id]
     if of_query:
         best = max(of_query, key=own_score)
-        return best, f"another class of query {row} beat it: detection {_named(best)} instead of"
+        text = "another class of query {0} beat it: detection {1} instead of its candidate {2}"
+        return best, Said(text, (str(row), named(best), of_candidate))
     others = [d for d in stronger if scene.rows[d.index] != row]
     shared = overlaps(candidate, others, rotated=scene.is_rotated)
     if not others or shared.max() < MATCH_IOU:
-        return None, ""
+        return None, None
     position = int(shared.argmax())  # type: ignore  # numpy 2.5's stubs
-    best, between = others[position], float(shared[position])
-    how = f"another query beat it: detection {_named(best)} of query {scene.rows[best.index]} overlaps by {between:.2f}"
-    return best, f"{how} that of query {row},"
+    best = others[position]
+    text = "another query beat it: detection {0} of query {1} overlaps by {2} that of query {3}, its candidate {4}"
+    of_queries = (str(scene.rows[best.index]), _two(float(shared[position])), str(row))
+    return best, Said(text, (named(best), *of_queries, of_candidate))
 
 
 def _suppressor(candidate: Detection, row: int, scene: Scene) -> tuple[Detection | None, float]:
@@ -450,24 +541,22 @@ def own_score(detection: Detection) -> float:
     return detection.score if detection.score_before_nms is None else detection.score_before_nms
 
 
-def _first_stage(asked: AskedBox, scene: Scene) -> str:
-    """Returns what the first of two stages did, "" for one stage."""
+def _first_stage(asked: AskedBox, scene: Scene) -> list[Said]:
+    """Returns what the first of two stages did, nothing for one stage."""
     if scene.proposals_xyxy is None:
-        return ""
+        return []
     best = float(iou(asked.box_xyxy, scene.proposals_xyxy).max(initial=0.0))
     if best < MATCH_IOU:
-        return f"; the first stage proposed nothing there (best IoU {best:.2f})"
-    return f"; the first stage proposed it (IoU {best:.2f}), the second refused it"
+        return [Said("; the first stage proposed nothing there (best IoU {0})", (_two(best),))]
+    return [Said("; the first stage proposed it (IoU {0}), the second refused it", (_two(best),))]
 
 
-def _others_there(asked: AskedBox, scene: Scene, class_id: int | None, claimed: frozenset[int]) -> str:
-    """Returns which shown detection lies there that is of another class or another object, "" when none does."""
-    if class_id is None:
-        return ""
-    other = _finder(asked, None, scene)
+def _others_there(asked: AskedBox, scene: Scene, class_id: int | None, claimed: frozenset[int]) -> list[Said]:
+    """Returns which shown detection lies there that is of another class or another object, nothing when none does."""
+    other = None if class_id is None else _finder(asked, None, scene)
     if other is None:
-        return ""
-    return f"; detection {_named(other)} lies there" + (", and found another object" if other.index in claimed else "")
+        return []
+    return [Said("; detection {0} lies there", (named(other[0]),)), *found_another(other[0], claimed)]
 
 
 def _claimed_rows(scene: Scene, claimed: frozenset[int], class_ids: np.ndarray) -> list[int]:

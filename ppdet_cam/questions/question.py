@@ -69,10 +69,10 @@ class Question:
             raise ConfigError(f"--seed must be 0 or more, not {self.seed}")
         if self.refine_by:
             self._check_refinement()
-        if self.slicing is not None and (self.boxes or self.is_of_layers):
+        if self.slicing is not None and self.is_of_layers:
             raise ConfigError(
-                f"{'--box' if self.boxes else f'--method {ACTIVATIONS}'} looks at one forward pass, and --slice_infer "
-                "makes one per slice; leave one out, or give the part of the image as an image of its own"
+                f"--method {ACTIVATIONS} looks at one forward pass, and --slice_infer makes one per slice; leave one "
+                "out, or give the part of the image as an image of its own"
             )
 
     def _check_is_of_layers(self) -> None:

@@ -98,13 +98,24 @@ class Slicing:
         """
         if self.combine == "concat" or not detections:
             return list(range(len(detections)))
-        if any(detection.polygon_xy is not None for detection in detections):
-            boxes = np.array([corners(detection) for detection in detections])
-        else:
-            boxes = np.array([detection.box_xyxy for detection in detections])
+        boxes = _outlines(detections)
         scores = np.array([detection.score for detection in detections])
         classes = np.array([detection.class_id for detection in detections])
         return [int(position) for c in np.unique(classes) for position in self._nms(boxes, scores, classes == c)]
+
+    def preferred(self, dropped: Detection, kept: Sequence[Detection]) -> tuple[Detection, float]:
+        """Returns the box that another one was dropped for, and how much it overlaps that.
+
+        Args:
+            dropped: a box that is not among those kept.
+            kept: the image's boxes, of each class the best first.
+        """
+        for rival in kept:
+            if rival.class_id == dropped.class_id:
+                overlap = float(self._overlaps(_outlines([rival])[0], _outlines([dropped]))[0])
+                if overlap >= self.match_threshold:
+                    return rival, overlap
+        raise ValueError(f"nothing that was kept overlaps {dropped}")
 
     def _nms(self, boxes: np.ndarray, scores: np.ndarray, of_class: np.ndarray) -> list[int]:
         left = np.flatnonzero(of_class)
@@ -130,6 +141,13 @@ class Slicing:
         shared = np.maximum(sides, 0).prod(axis=1)
         area, areas = (box[2:] - box[:2] + 1).prod(), (others[:, 2:] - others[:, :2] + 1).prod(axis=1)
         return shared / (np.minimum(area, areas) if self.match_metric == "ios" else area + areas - shared)
+
+
+def _outlines(detections: Sequence[Detection]) -> np.ndarray:
+    """Returns boxes [N, 4], or corners [N, 4, 2] where some are rotated."""
+    if any(detection.polygon_xy is not None for detection in detections):
+        return np.array([corners(detection) for detection in detections])
+    return np.array([detection.box_xyxy for detection in detections])
 
 
 def _stretches(length: int, size: int, overlap: int) -> list[tuple[int, int]]:

@@ -208,6 +208,30 @@ def match(detections: Sequence[Detection], true_boxes: Sequence[TrueBox]) -> lis
     return found
 
 
+def asked_about(
+    boxes: Sequence[AskedBox],
+    detections: Sequence[Detection],
+    true_boxes: Sequence[TrueBox],
+    *,
+    draw_threshold: float,
+    rotated: bool,
+) -> list[tuple[AskedBox, frozenset[int]]]:
+    """Returns the boxes to ask about, then the objects that no detection found; each with the detections that are
+    other objects'.
+
+    Args:
+        boxes: that somebody asks about.
+        detections: of the image.
+        true_boxes: its objects.
+        draw_threshold: detections with a lower score found nothing.
+        rotated: whether the detector draws polygons.
+    """
+    matches = match([one for one in detections if one.score >= draw_threshold], true_boxes)
+    claimed = frozenset(found.index for found in matches)
+    asked = [(box, frozenset[int]()) for box in boxes]
+    return asked + [(box.asked(rotated=rotated), claimed) for box in missed(true_boxes, matches)]
+
+
 def missed(true_boxes: Sequence[TrueBox], matches: Sequence[Match]) -> list[TrueBox]:
     """Returns the objects that no detection found."""
     found = {match.true_box.annotation_id for match in matches}

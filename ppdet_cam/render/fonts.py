@@ -13,6 +13,7 @@ from typing import cast
 from PIL import ImageFont
 
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.places import open_regular
 
 _PROBED_PX = 20
 _LACKING = "\uffff"  # no character, so what is drawn for it is what is drawn for letters that a font lacks
@@ -58,6 +59,7 @@ def choose_font(file: Path | None) -> None:
     global _chosen
     if file is not None:
         try:
+            open_regular(file).close()  # FreeType would wait for a pipe for ever
             ImageFont.FreeTypeFont(os.fspath(file), _PROBED_PX)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -53,7 +53,7 @@ def write_report(run_folder: Path, lang: str | None = None) -> Path:
     check_lang(lang)
     path = run_folder / REPORT_FILE
     run = read_run(run_folder)
-    check_page_is_ours(path, "a report of an earlier run")
+    check_may_replace_report(run_folder)
     html = render_report(run, thumbnails_of(run), lang=lang)
     write_atomically(path, html.encode("utf-8", "replace"))
     return path
@@ -79,6 +79,11 @@ def thumbnails_of(run: Run, max_embedded: int = MAX_EMBEDDED) -> dict[tuple[int,
         if thumbnail is not None:
             thumbnails[place] = thumbnail
     return thumbnails
+
+
+def check_may_replace_report(run_folder: Path) -> None:
+    """Raises OutputError when a file is in the place of a run's report that is none of ours."""
+    check_page_is_ours(run_folder / REPORT_FILE, "a report of an earlier run")
 
 
 def render_report(run: Run, thumbnails: Mapping[tuple[int, int], Thumbnail], *, lang: str | None = None) -> str:
@@ -256,7 +261,7 @@ def box_values(box: Box, link: Callable[[str], str]) -> dict[str, object]:
             "polygon": box.answer.polygon_xy and _points(box.answer.polygon_xy),
             "className": box.answer.class_name,
             "verdict": box.answer.verdict.value,
-            "words": box.answer.words,
+            "said": [[clause.pattern, *clause.values] for clause in box.answer.said] or [["{0}", box.answer.words]],
             "iou": rounded(box.answer.iou, 4),
             "otherIndex": box.answer.other_index,
         }

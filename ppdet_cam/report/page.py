@@ -48,22 +48,6 @@ class PageFiles:
 
 
 @dataclass(frozen=True)
-class Said:
-    """A text with values in it, which a page says in its language.
-
-    Attributes:
-        pattern: the text in English, with {0}, {1}, ... for the values.
-        values: what stands there.
-    """
-
-    pattern: str
-    values: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return self.pattern.format(*self.values)
-
-
-@dataclass(frozen=True)
 class Count:
     """A number in the head of a page.
 

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar, overload
 
 from ppdet_cam.errors import ConfigError
+from ppdet_cam.languages import Said
 from ppdet_cam.outputs.manifest import IMAGES_FILE, RUN_FILE
 from ppdet_cam.outputs.resume import PARTIAL_FILE, part_files
 from ppdet_cam.places import read_regular
@@ -406,7 +407,14 @@ def _answer(value: object) -> Answer:
         iou=_take(record, "iou", _number),
         other_index=_take(record, "other_index", _optional(_whole), None),
         polygon_xy=_take(record, "polygon_xy", _optional(_polygon), None),
+        said=_take(record, "said", _tuple(_said), ()),
+        share_seen=_take(record, "share_seen", _optional(_number), None),
     )
+
+
+def _said(value: object) -> Said:
+    record = _object(value)
+    return Said(_take(record, "pattern", _text), _take(record, "values", _tuple(_text)))
 
 
 def _box_truth(value: object) -> BoxTruth:

@@ -90,11 +90,6 @@ class RunConfig:
         check_lang(self.lang)
         if self.lang is not None and not self.report:
             raise ConfigError("--lang is the language of the page that --report writes; give --report as well")
-        if self.question.slicing is not None and self.gt is not None:
-            raise ConfigError(
-                "--gt asks about missed objects in one forward pass, and --slice_infer makes one per slice; leave one "
-                "out"
-            )
         if self.inputs.video is not None:
             self._check_is_of_video()
         if self.question.is_of_layers:

@@ -22,11 +22,11 @@ RECORD = {"name": "", "status": "ok", "boxes": [{"files": {"overlay": "0.jpg"}}]
 
 KINDS = {
     *("images", "configs", "flags", "weights", "classes", "annotations", "videos"),
-    *("reports", "comparisons", "evaluations"),
+    *("reports", "comparisons", "evaluations", "insight"),
 }
 
 
-@pytest.mark.parametrize(("cases", "apart"), [(20, 0), pytest.param(200, 10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("cases", "apart"), [(22, 0), pytest.param(220, 10, marks=pytest.mark.slow)])
 def test_random_inputs_leave_no_traceback_and_nothing_half_written(tmp_path, cases, apart):
     """A short run of `tests/fuzz.py`; docs/reliability.md has the long one."""
     words = [sys.executable, str(ROOT / "tests" / "fuzz.py"), f"--cases={cases}", "--seed=7", f"--apart={apart}"]
@@ -145,6 +145,8 @@ def test_judge_notices_nan_in_the_lines(here):
     [
         ("cam_report", ("run",), {"run/report.html": b"<html></html>\n"}),
         ("cam_compare", ("a", "b"), {"cam_compare/compare.html": b"</html>", "cam_compare/compare.json": b"{}"}),
+        ("cam_insight", ("run",), {"run/insight.html": b"</html>", "run/insight.json": b"{}"}),
+        ("cam_insight", ("run", "--out", "o"), {"o/insight.html": b"</html>", "o/insight.json": b"{}"}),
         ("cam_eval", ("--gt", "x", "--out", "new/out"), {"new/out/eval.json": b"{}", "new/out/eval.md": b""}),
     ],
 )

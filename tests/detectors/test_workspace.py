@@ -33,13 +33,13 @@ def settings_of(name: str) -> dict[str, object]:
     return merge(read_settings(ROOT / family.config), parse_overrides(family.overrides))
 
 
-def test_norms_are_those_of_ppdets_trainer():
+def test_norms_are_those_of_ppdets_trainer(tmp_path):
     """A YOLOX's epsilon is in no config: the Trainer sets it after building, and so it is here; others keep theirs."""
     for name, epsilon in (("yolox", 1e-3), ("blazeface", 1e-5)):
         settings = settings_of(name)
         with isolated_workspace():
             cfg = ppdet_workspace.load_config(str(ROOT / FAMILIES[name].config))
-            ppdet_workspace.merge_config({"use_gpu": False})
+            ppdet_workspace.merge_config({"use_gpu": False, "save_dir": str(tmp_path)})  # develop's Trainer writes
             trained = Trainer(cfg, mode="test").model
         ours = build_model(str(settings["architecture"]), settings)
         found, wanted = (

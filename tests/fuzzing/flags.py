@@ -146,6 +146,10 @@ def draw(draws: random.Random, here: Path, earlier: Path) -> Drawn:
         name = draws.choice(list(EARLIER))
         groups = [[*EARLIER[name], "--cam_out", name], [draws.choice(["--resume", "--overwrite", "--levels"])]]
         count = draws.choice([0, 0, 1, 2])
+    elif draws.random() < 0.15:
+        groups = [*_usual(draws), ["--slice_infer"], ["--slice_size", draws.choice(GOOD["slice_size"])]]
+        groups.append(draws.choice([["--gt", "gt.json"], ["--box", draws.choice(GOOD["box"])]]))
+        count = draws.choice([0, 0, 0, 1, 2])
     else:
         groups = _usual(draws)
         count = draws.choice([1, 2, 3, 5, 8])

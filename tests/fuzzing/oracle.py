@@ -21,16 +21,20 @@ from ppdet_cam.errors import PpdetCamError
 from ppdet_cam.evaluation.files import OWN_FILES as EVALUATION_FILES
 from ppdet_cam.outputs.manifest import files_of
 from ppdet_cam.outputs.resume import REPORT_FILE
+from ppdet_cam.report.insights import INSIGHT_FILE, INSIGHT_PAGE
 
 LONGEST_ERROR = 4000  # characters
 DONE, WRONG_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
 RUN_FILES = re.compile(r"(run|run\.partial)\.json|images(\.[0-9]+)?\.jsonl|report\.html|video\.mp4")
 
-# command -> the files that it writes into the folder of its flag, or argument
+CHECKS_FILE = "insight_checks.jsonl"
+
+# command -> the files that it writes into the folder of its flag, or argument: of the first one that is given
 OWN_FILES = {
-    "cam_report": ("folder", (REPORT_FILE,)),
-    "cam_compare": ("out", (COMPARE_FILE, COMPARE_RECORD)),
-    "cam_eval": ("out", EVALUATION_FILES),
+    "cam_report": (("folder",), (REPORT_FILE,)),
+    "cam_compare": (("out",), (COMPARE_FILE, COMPARE_RECORD)),
+    "cam_eval": (("out",), EVALUATION_FILES),
+    "cam_insight": (("out", "run"), (INSIGHT_FILE, INSIGHT_PAGE, CHECKS_FILE, REPORT_FILE)),
 }
 PAGE_END = b"</html>"
 
@@ -100,11 +104,11 @@ def _own_files(
     program: str,
 ) -> Iterator[str]:
     """Yields what is wrong with what a command left that writes a few files by fixed names into one folder."""
-    argument, names = OWN_FILES[program]
+    places, names = OWN_FILES[program]
     # an evaluation that is interrupted, or whose disk fails, keeps what it measured
     may_write = outcome.code != WRONG_INPUT or program == "cam_eval"
     may_write = may_write and not any(word in LISTINGS for word in arguments)
-    folder = None if not may_write else _folder_of(arguments, argument, program)
+    folder = None if not may_write else _folder_of(arguments, places, program)
     allowed = set()
     if folder is not None:
         place = Path(os.path.realpath(here / folder))
@@ -112,25 +116,28 @@ def _own_files(
             inside = place.relative_to(case)
             allowed = {str(inside / name) for name in names} | {str(inside), *map(str, inside.parents)}
             if outcome.code in (DONE, SOME_FAILED):
-                yield from _unwhole(place, names)
+                # what was there and is as it was is not the command's
+                was = {name: before.get(str(inside / name)) for name in names}
+                written = [name for name in names if was[name] is None or was[name] != after.get(str(inside / name))]
+                yield from _unwhole(place, written)
     for name in sorted({*before, *after} - allowed):
         if before.get(name) != after.get(name):
             yield f"{name} was {before.get(name)}, is {after.get(name)}"
 
 
-def _folder_of(arguments: Sequence[str], argument: str, program: str) -> Path | None:
+def _folder_of(arguments: Sequence[str], places: Sequence[str], program: str) -> Path | None:
     parser = importlib.import_module(f"ppdet_cam.commands.{program}").build_parser()
     try:
         options, _ = parser.parse_known_args([word for word in arguments if word not in LISTINGS])
     except PpdetCamError:
         return None
-    return getattr(options, argument)
+    return next((folder for place in places if (folder := getattr(options, place)) is not None), None)
 
 
 def _unwhole(folder: Path, names: Sequence[str]) -> Iterator[str]:
     for name in names:
         if not (folder / name).is_file():
-            if name not in ("eval.partial.json", "measurements.jsonl", REPORT_FILE, COMPARE_FILE):
+            if name not in ("eval.partial.json", "measurements.jsonl", REPORT_FILE, COMPARE_FILE, CHECKS_FILE):
                 yield f"{name} is not there"
         elif name.endswith(".json"):
             _parsed((folder / name).read_text("utf-8"))

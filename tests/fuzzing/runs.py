@@ -19,7 +19,7 @@ _WRITTEN = ("run.json", "images.jsonl")
 
 def report(draws: random.Random, here: Path, earlier: Path) -> Drawn:
     """Returns `cam_report` for a run's folder."""
-    what = _spoilt_run(draws, here / "run", earlier, draws.choice(_BASES))
+    what = spoilt_run(draws, here / "run", earlier, draws.choice(_BASES))
     words = [["run"], ["./run/"], ["run", "run"], [], ["gone"], ["run", "--nope"], ["run/images.jsonl"], ["--version"]]
     return Drawn(tuple(draws.choice([["run"]] * 20 + words)), what, "cam_report")
 
@@ -28,7 +28,7 @@ def comparison(draws: random.Random, here: Path, earlier: Path) -> Drawn:
     """Returns `cam_compare` for two runs' folders."""
     first = draws.choice(_BASES)
     second = first if draws.random() < 0.9 else draws.choice(_BASES)
-    what = f"{_spoilt_run(draws, here / 'a', earlier, first)}; {_spoilt_run(draws, here / 'b', earlier, second)}"
+    what = f"{spoilt_run(draws, here / 'a', earlier, first)}; {spoilt_run(draws, here / 'b', earlier, second)}"
     places = [["--out", "out"], ["--out=new/deep"], ["--out", "a"], ["--out", "mine.txt"], ["--out"]]
     out = draws.choice([[]] * 30 + places)
     (here / "mine.txt").write_bytes(b"mine")
@@ -39,7 +39,8 @@ def comparison(draws: random.Random, here: Path, earlier: Path) -> Drawn:
     return Drawn((*runs, *out), what, "cam_compare")
 
 
-def _spoilt_run(draws: random.Random, folder: Path, earlier: Path, base: str) -> str:
+def spoilt_run(draws: random.Random, folder: Path, earlier: Path, base: str) -> str:
+    """Makes a folder of one of the earlier runs, spoilt or not, and returns what was done."""
     shutil.copytree(earlier / base, folder)
     done = [base]
     for _ in range(draws.choice([0, 0, 1, 1, 2, 3])):

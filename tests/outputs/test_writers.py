@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from ppdet_cam.errors import OutputError, PpdetCamError
+from ppdet_cam.languages import Said
 from ppdet_cam.outputs.files import (
     check_output_folder,
     is_whole,
@@ -441,6 +442,11 @@ def test_box_record_tells_the_answer() -> None:
         "iou": 0.75,
         "other_index": None,
     }
+    said = (Said("scored too low: {0}", ("0.1",)), Said("; asked in slice {0}", ("0,0,9,9",)))
+    in_slice = dataclasses.replace(answer, said=said, share_seen=0.5)
+    record = box_record(dataclasses.replace(EXPLANATION, answer=in_slice, slice_xyxy=(0, 0, 9, 9)), {})
+    assert record["slice_xyxy"] == [0, 0, 9, 9] and record["answer"]["share_seen"] == 0.5
+    assert record["answer"]["said"][1] == {"pattern": "; asked in slice {0}", "values": ["0,0,9,9"]}
     assert not {"answer", "truth"} & set(box_record(EXPLANATION, {}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,13 @@ def test_what_is_no_font_is_refused(content: object, tmp_path: Path) -> None:
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=r"--font .*x\.ttf cannot be used: .*TrueType or OpenType"):
         choose_font(file)
+
+
+def test_font_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Nothing may ever write into it."""
+    os.mkfifo(tmp_path / "font.ttf")
+    with pytest.raises(ConfigError, match="it is a device or pipe, not a file; give the file of a TrueType"):
+        choose_font(tmp_path / "font.ttf")
 
 
 def test_cam_ppdet_draws_names_with_the_font(command, tmp_path: Path) -> None:

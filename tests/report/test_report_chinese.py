@@ -28,6 +28,12 @@ MATCHED = {"matched": True, "annotation_id": 3, "iou": 0.8}
 UNMATCHED = {"matched": False, "annotation_id": None, "iou": None}
 
 
+SAID = [
+    {"pattern": "scored too low: {0} for {1} at IoU {2}, below {3}", "values": ["0.210", "dog", "0.64", "0.5"]},
+    {"pattern": "; detection {0} lies there", "values": ["2 (cat 0.620)"]},
+]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three images with ground truth, a failed one among them."""
@@ -38,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         blank_record(2, class_name="dog", score=0.55, score_before_nms=0.6, truth=MATCHED),
     ]
     second = [
-        missed_record(7, energy_in_box=0.2, asked={"words": "\u672a\u68c0\u51fa"}),
+        missed_record(7, energy_in_box=0.2, asked={"words": "in English", "said": SAID}),
         missed_record(0, asked={"name": "box_0", "verdict": "found", "words": "\u5df2\u68c0\u51fa"}),
     ]
     truth = {"boxes": 3, "matched": 2, "missed": 1}
@@ -61,6 +67,8 @@ def test_report_with_lang_zh_is_in_chinese(page: sync_api.Page, folder: Path) ->
     assert column(page, "全部检测框", "置信度") == ["0.910", "0.620", "0.550", "0.210", "0.210"]
     assert column(page, "全部检测框", "结果") == ["匹配", "误检", "匹配", "漏检", "询问"]
     assert english_words(page) == set()
+    sentence = "置信度过低：dog 的置信度为 0.210（IoU 0.64），低于 0.5；该处有检测结果 2 (cat 0.620)"
+    assert sentence in page.locator("#page-boxes").inner_text()
     form = page.get_by_role("search", name="筛选检测框")
     form.get_by_label("结果").select_option("missed")
     expect(form.locator(".matches")).to_have_text("1 / 5 个检测框")
@@ -68,6 +76,7 @@ def test_report_with_lang_zh_is_in_chinese(page: sync_api.Page, folder: Path) ->
         page.goto(address + place)
         expect(page.locator("h1:visible, h2:visible").first).to_be_visible()
         assert english_words(page) == set(), place
+        assert place != "#image=1&box=0" or sentence in page.locator(".viewer-side").inner_text()
 
 
 def test_report_is_in_the_browsers_language(browser: sync_api.Browser, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ppdet_cam import compare, insight
 from ppdet_cam.commands.cam_report import main
 from ppdet_cam.compare.differences import Touches
 from ppdet_cam.compare.matching import Kind
+from ppdet_cam.questions import boxes, sliced
 from ppdet_cam.report import html, write_report
 from ppdet_cam.report.page import SHARED_SCRIPTS, TEMPLATES, chinese_words
 from ppdet_cam.report.reading import Role
@@ -22,6 +24,8 @@ CHINESE = chinese_words()
 FOLDERS = (TEMPLATES, Path(compare.__file__).parent / "templates", Path(insight.__file__).parent / "templates")
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for folder in FOLDERS for path in sorted(folder.glob("*.js"))}
 PLACES = re.compile(r"\{\d\}")
+
+ANSWERS = (Path(boxes.__file__), Path(sliced.__file__))  # which say what became of a box
 
 UNMATCHED = {"matched": False, "annotation_id": None, "iou": None}
 
@@ -86,10 +90,22 @@ def test_what_a_manifest_says_is_in_the_table() -> None:
         assert re.search(rf'\b{status.name.lower()}: say\("', SCRIPTS["elements.js"]), status
 
 
+@pytest.mark.parametrize("path", ANSWERS, ids=lambda path: path.stem)
+def test_what_became_of_a_box_is_in_the_table(path: Path) -> None:
+    """Each clause of an answer: what has a place for a value, and what is said as it stands."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    said = [node.args[0] for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "Said"]
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    clauses = [text for text in texts if PLACES.search(text)]
+    clauses += [node.value for node in said if isinstance(node, ast.Constant)]
+    assert len(clauses) > 6
+    assert set(clauses) - set(CHINESE) == set()
+
+
 def test_table_has_no_text_that_nobody_says() -> None:
     """Each is in a script, in the template, in the Python that counts, or in the manifest's words."""
     pages = [path for folder in FOLDERS for path in folder.glob("*.html")]
-    pages += [Path(html.__file__), Path(compare.html.__file__)]
+    pages += [Path(html.__file__), Path(compare.html.__file__), *ANSWERS]
     pages += [
         Path(insight.__file__).with_name(f"{name}.py") for name in ("html", "sentences", "finding", "values", "changes")
     ]

@@ -181,7 +181,7 @@ const FILTERS = {
 
 function haystackOf(pair) {
   if (pair.haystack === undefined) {
-    const words = boxesOf(pair).map((box) => (box.answer ? box.answer.words : ""));
+    const words = boxesOf(pair).map((box) => (box.answer ? answerWords(box.answer) : ""));
     pair.haystack = [pair.image.title, pair.image.path, classText(pair), namesText(pair), ...words]
       .join("\n")
       .toLowerCase();

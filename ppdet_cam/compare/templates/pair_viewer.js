@@ -94,7 +94,7 @@ function sideOf(pair) {
   const side = element("div", { class: "viewer-side" });
   for (const letter of SIDES) {
     const box = pair[letter];
-    if (box && box.answer) side.append(element("p", {}, element("b", {}, LETTERS[letter]), ` ${box.answer.words}`));
+    if (box && box.answer) side.append(element("p", {}, element("b", {}, LETTERS[letter]), ` ${answerWords(box.answer)}`));
   }
   return fill(side, {}, [
     factsTable(pair),

@@ -175,4 +175,7 @@ function statusOf(box) {
     : element("span", { class: "quiet" }, STATUS_WORDS.ok);
 }
 
+// An answer's sentence, clause by clause; of an older run, as it was written.
+const answerWords = (answer) => answer.said.map(([pattern, ...values]) => say(pattern, ...values)).join("");
+
 const verdictOf = (box) => badge(say(box.answer.verdict), box.answer.verdict === "found" ? "good" : "neutral");

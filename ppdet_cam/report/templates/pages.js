@@ -144,7 +144,7 @@ const FILTERS = {
 
 function haystackOf(box) {
   if (box.haystack === undefined) {
-    const texts = [box.image.title, box.image.path, classOf(box), nameOf(box), box.answer ? box.answer.words : ""];
+    const texts = [box.image.title, box.image.path, classOf(box), nameOf(box), box.answer ? answerWords(box.answer) : ""];
     box.haystack = texts.join("\n").toLowerCase();
   }
   return box.haystack;

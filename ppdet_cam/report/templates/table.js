@@ -121,7 +121,7 @@ function energyOrStatus(box) {
 }
 
 function wordsOf(box) {
-  if (box.answer) return box.answer.words;
+  if (box.answer) return answerWords(box.answer);
   if (!box.truth || box.truth.iou === null) return say("no object of its class is left for it");
   const iou = box.truth.iou.toFixed(2);
   if (box.truth.annotation === null) return say("IoU {0} with the closest object", iou);

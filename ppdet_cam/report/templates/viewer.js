@@ -101,7 +101,7 @@ function sideOf(box) {
   ].filter(Boolean);
   const side = element("div", { class: "viewer-side" });
   if (isBlank(box)) side.append(element("p", { class: "note" }, say("No map: {0}.", say(box.reason))));
-  if (box.answer) side.append(element("p", {}, box.answer.words));
+  if (box.answer) side.append(element("p", {}, answerWords(box.answer)));
   side.append(
     element("dl", {}, ...facts.flatMap(([label, value]) => [element("dt", {}, label), element("dd", {}, value)])),
   );
