@@ -171,6 +171,21 @@ class Candidates:
         return self.boxes_of(class_id) if self.polygons_xy is None else self.polygons_xy
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a detector of which only the output is known shows of one image.
+
+    Attributes:
+        detections: every row of its output that is a detection; none where candidates alone were asked for.
+        candidates: every box before NMS, where it shows them; None where its output is the detections alone.
+        rows: with candidates, index of a detection -> its candidate's row.
+    """
+
+    detections: tuple[Detection, ...]
+    candidates: Candidates | None = None
+    rows: Mapping[int, int] = field(default_factory=dict)
+
+
 class Contest(enum.Enum):
     """What competes to become a detection; the value is the word for many of them.
 

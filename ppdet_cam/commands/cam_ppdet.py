@@ -70,6 +70,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="instead of -c: a model exported by PaddleDetection's tools/export_model.py, or an .onnx file beside its "
         "infer_cfg.yml. It is explained by its output alone",
     )
+    parser.add_argument(
+        "--output_only",
+        action="store_true",
+        help="with -c: ask as an exported model is asked, by the output alone, to compare the two with cam_compare",
+    )
     add_inputs(parser)
     add_question(parser)
     add_slicing(parser)
@@ -144,9 +149,10 @@ def _question(options: argparse.Namespace) -> Question:
         classes=comma_items(options.classes, "--classes"),
         box_index=tuple(_integer(item, "--box_index") for item in comma_items(options.box_index, "--box_index")),
     )
+    shows_output_only = options.output_only or options.model_dir is not None
     return Question(
         layers=tuple(options.target_feature_layer_name or (DEFAULT_LAYER,)),
-        method=options.method or (DEFAULT_METHOD if options.model_dir is None else DEFAULT_BLACK_BOX_METHOD),
+        method=options.method or (DEFAULT_BLACK_BOX_METHOD if shows_output_only else DEFAULT_METHOD),
         target=options.target,
         selection=selection,
         boxes=tuple(parse_box(text, position) for position, text in enumerate(options.box)),
@@ -193,6 +199,7 @@ def _run_config(options: argparse.Namespace) -> RunConfig:
     return RunConfig(
         config=options.config,
         model_dir=options.model_dir,
+        output_only=options.output_only,
         overrides=tuple(options.opt),
         inputs=Inputs(
             tuple(options.infer_img),

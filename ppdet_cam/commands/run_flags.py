@@ -197,7 +197,7 @@ def add_question(parser: argparse.ArgumentParser) -> None:
         "--method",
         metavar="NAME",
         help=f"CAM method: {', '.join(methods.names())} (default: {DEFAULT_METHOD}, and with "
-        f"--model_dir {DEFAULT_BLACK_BOX_METHOD}); what they need: --list_methods. Or "
+        f"--model_dir or --output_only {DEFAULT_BLACK_BOX_METHOD}); what they need: --list_methods. Or "
         f"{ACTIVATIONS}: what the layers show whatever the boxes, a picture per level",
     )
     parser.add_argument(

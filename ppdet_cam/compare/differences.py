@@ -48,10 +48,10 @@ FLAGS_THAT_TOUCH: Mapping[str, Touches] = MappingProxyType(
     }
 )
 # They decide where is read and written, how finely maps are stored, and how fast. What `opt` changed is in the
-# settings; the weights that it names are what is compared.
+# settings; the weights that it names are what is compared. `output_only` is said with the config.
 FLAGS_THAT_TOUCH_NOTHING = frozenset(
-    "batch_size cam_out frame_interval infer_dir infer_img infer_list model_dir opt raw_dtype raw_frame raw_reduction "
-    "recursive report lang save strict_images vdl_log_dir video_file".split()
+    "batch_size cam_out frame_interval infer_dir infer_img infer_list model_dir opt output_only raw_dtype raw_frame "
+    "raw_reduction recursive report lang save strict_images vdl_log_dir video_file".split()
 )
 
 
@@ -121,7 +121,9 @@ def _model_differences(a: Run, b: Run) -> Iterator[Difference]:
 
 
 def _source(run: Run) -> str:
-    return run.config if run.model_dir is None else f"{run.model_dir} (exported: the output only)"
+    if run.model_dir is not None:
+        return f"{run.model_dir} (exported: the output only)"
+    return f"{run.config} (the output only)" if run.is_of_output_only else run.config
 
 
 def _flag_differences(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[Difference]:

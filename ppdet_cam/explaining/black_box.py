@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Optional, Protocol
 
 import numpy as np
 
+from ppdet_cam.detectors.families.last_step import KeepRule
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.explaining.altering import BoxSought, Progress, batches, occluded_map, similarity_maps
 from ppdet_cam.explaining.finding import best_near, candidates_of
@@ -15,10 +16,10 @@ from ppdet_cam.questions.boxes import Scene, judge
 from ppdet_cam.questions.question import DEFAULT_LAYER, Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET
 from ppdet_cam.questions.truth import TrueBox, asked_about
-from ppdet_cam.structures import Answer, Detection, Explanation, Frame, MapStatus
+from ppdet_cam.structures import Answer, Candidates, Detection, Explanation, Found, Frame, MapStatus
 
 # The least score that a box may have and still be in a detector's output is not known. Of a box that is gone: the
-# lowest score in the image's own output, but between these.
+# lowest score in the image's own output above 0, which fillers have, but between these.
 LOWEST_SCORES = (0.001, 0.05)
 
 
@@ -28,15 +29,29 @@ class BlackBox(Protocol):
     Attributes:
         class_names: names by class id.
         name: what errors call it.
+        way_inside: how its inside is looked at, for errors.
+        keep_rule: the numbers by which its candidates become detections, where it shows candidates.
     """
 
-    class_names: Sequence[str]
+    @property
+    def class_names(self) -> Sequence[str]: ...
 
     @property
     def name(self) -> str: ...
 
-    def detect(self, frames: Sequence[Frame]) -> list[tuple[Detection, ...]]:
-        """Returns the detections of images of one size."""
+    @property
+    def way_inside(self) -> str: ...
+
+    @property
+    def keep_rule(self) -> KeepRule | None: ...
+
+    def detect(self, frames: Sequence[Frame], *, until_nms: bool = False) -> list[Found]:
+        """Returns what is found on images of one size.
+
+        Args:
+            frames: the images.
+            until_nms: whether candidates will do where they are shown, and no detections are made of them.
+        """
         ...
 
 
@@ -48,9 +63,7 @@ def check_black_box(box: BlackBox, question: Question) -> None:
         UnknownNameError: no such class.
     """
     fitting = [name for name in methods.names() if methods.get(name).needs.is_of_images]
-    inside = (
-        "Only its output is known; to look inside, give -c and the config that it was exported from, and its weights"
-    )
+    inside = f"Only its output is known; to look inside, {box.way_inside}"
     if question.is_of_layers or question.method not in fitting:
         raise ConfigError(
             f"--method {question.method} looks inside, and {box.name} shows nothing of it. {inside}. Or ask "
@@ -64,111 +77,126 @@ def check_black_box(box: BlackBox, question: Question) -> None:
             f"--target must be {DEFAULT_TARGET!r}. {inside}"
         )
     if question.slicing is not None:
-        raise ConfigError("--slice_infer goes with -c, not with --model_dir; give the parts of the image as images")
+        raise ConfigError(
+            f"--slice_infer goes with what looks inside: {box.way_inside}; or give the parts of the image as images"
+        )
     question.selection.class_ids(box.class_names)
 
 
 def explained(
     box: BlackBox,
     frame: Frame,
-    detections: Sequence[Detection],
+    found: Found,
     question: Question,
     true_boxes: Sequence[TrueBox],
     *,
     progress: Progress,
 ) -> Iterator[Explanation]:
     """Yields the explanation of each chosen detection or box asked about, then of the objects that were missed."""
-    subjects = _subjects(box, detections, question, true_boxes)
-    maps = _maps(box, frame, detections, [found for found, is_there, _ in subjects if is_there], question, progress)
-    for detection, is_there, answer in subjects:
-        heatmap = next(maps) if is_there else np.zeros(frame.original_hw, np.float32)
-        status = MapStatus.NO_CANDIDATE if not is_there else MapStatus.OK if heatmap.any() else MapStatus.NEGATIVE
+    subjects = _subjects(box, found, question, true_boxes)
+    sought = [(detection, row) for detection, row, _ in subjects if row is not None]
+    maps = _maps(box, frame, found, sought, question, progress)
+    for detection, row, answer in subjects:
+        heatmap = np.zeros(frame.original_hw, np.float32) if row is None else next(maps)
+        status = MapStatus.NO_CANDIDATE if row is None else MapStatus.OK if heatmap.any() else MapStatus.NEGATIVE
         yield Explanation(detection, question.method, (), (), heatmap, status, target=DEFAULT_TARGET, answer=answer)
 
 
-Subject = tuple[Detection, bool, "Answer | None"]  # the box, whether the output has it, what became of it
+Sought = tuple[Detection, int]  # a box, and its row among what is known before NMS
+Subject = tuple[Detection, Optional[int], Optional[Answer]]  # the same, None where it is not there; what became of it
 
 
-def _subjects(
-    box: BlackBox, detections: Sequence[Detection], question: Question, true_boxes: Sequence[TrueBox]
-) -> list[Subject]:
+def _known(box: BlackBox, found: Found) -> Candidates:
+    """Returns every box that is known of an image: those before NMS where they are shown, else the detections."""
+    return found.candidates or candidates_of(found.detections, classes=len(box.class_names))
+
+
+def _rows(found: Found) -> Mapping[int, int]:
+    """Returns a detection's index -> its row in what is known."""
+    return found.rows if found.candidates else {one.index: row for row, one in enumerate(found.detections)}
+
+
+def _subjects(box: BlackBox, found: Found, question: Question, true_boxes: Sequence[TrueBox]) -> list[Subject]:
+    detections, rows, rule = found.detections, _rows(found), box.keep_rule if found.candidates else None
     subjects: list[Subject] = []
     if not question.boxes:
-        subjects = [(one, True, None) for one in question.selection.choose(detections, box.class_names)]
+        subjects = [(one, rows[one.index], None) for one in question.selection.choose(detections, box.class_names)]
     threshold = question.selection.draw_threshold
     rotated = any(one.polygon_xy is not None for one in detections)
     asked = asked_about(question.boxes, detections, true_boxes, draw_threshold=threshold, rotated=rotated)
     scene = Scene(
-        candidates=candidates_of(detections, classes=len(box.class_names)),
+        candidates=_known(box, found),
         detections=detections,
-        rows={one.index: row for row, one in enumerate(detections)},
+        rows=dict(rows),
         class_names=box.class_names,
         draw_threshold=threshold,
-        nms_score_threshold=0.0,
-        nms_iou=0.0,
-        is_output_only=True,
+        nms_score_threshold=rule.score_threshold if rule else 0.0,
+        nms_iou=rule.iou_threshold if rule else 0.0,
+        is_output_only=rule is None,
     )
     for one, taken in asked:
         judgement = judge(one, scene, claimed=taken)
-        subjects.append((judgement.detection, judgement.row is not None, judgement.answer))
+        subjects.append((judgement.detection, judgement.row, judgement.answer))
     return subjects
 
 
 def _maps(
-    box: BlackBox,
-    frame: Frame,
-    detections: Sequence[Detection],
-    sought: Sequence[Detection],
-    question: Question,
-    progress: Progress,
+    box: BlackBox, frame: Frame, found: Found, sought: Sequence[Sought], question: Question, progress: Progress
 ) -> Iterator[np.ndarray]:
     """Yields the map of each box, float32 [H, W]."""
     if methods.get(question.method).needs is Needs.MASKS:
-        yield from _similarity_maps(box, frame, sought, question, progress)
+        yield from _similarity_maps(box, frame, found, sought, question, progress)
     else:
         for one in sought:
-            yield _occlusion_map(box, frame, detections, one, question, progress)
+            yield _occlusion_map(box, frame, found, one, question, progress)
 
 
 def _similarity_maps(
-    box: BlackBox, frame: Frame, sought: Sequence[Detection], question: Question, progress: Progress
+    box: BlackBox, frame: Frame, found: Found, sought: Sequence[Sought], question: Question, progress: Progress
 ) -> list[np.ndarray]:
     if not sought:
         return []
-    classes = max([len(box.class_names), *(one.class_id + 1 for one in sought)])
-    seen = candidates_of(sought, classes=classes)
-    boxes = [
-        BoxSought(one.class_id, seen.outlines(one.class_id)[row], seen.scores[row]) for row, one in enumerate(sought)
-    ]
+    seen = _known(box, found)
+    classes = seen.scores.shape[1]
+    boxes = [BoxSought(one.class_id, seen.outlines(one.class_id)[row], seen.scores[row]) for one, row in sought]
+
+    def left(there: Found) -> Candidates:
+        if there.candidates is None or box.keep_rule is None:
+            return candidates_of(there.detections, classes=classes)
+        return there.candidates.only(there.candidates.scores.max(axis=1) >= box.keep_rule.score_threshold)
+
     return similarity_maps(
         frame,
         boxes,
-        lambda images: [candidates_of(found, classes=classes) for found in box.detect(images)],
+        lambda images: [left(there) for there in box.detect(images, until_nms=True)],
         question,
         progress=progress,
     )
 
 
 def _occlusion_map(
-    box: BlackBox,
-    frame: Frame,
-    detections: Sequence[Detection],
-    sought: Detection,
-    question: Question,
-    progress: Progress,
+    box: BlackBox, frame: Frame, found: Found, sought: Sought, question: Question, progress: Progress
 ) -> np.ndarray:
-    """Returns the map of a box. What falls is the lead of its class over the others among the boxes that lie there."""
-    low, high = LOWEST_SCORES
-    floor = min(max(min((one.score for one in detections), default=high), low), high)
-    classes = max([len(box.class_names), *(one.class_id + 1 for one in detections)])
+    """Returns the map of a box: what falls is the lead of its class over the others.
 
-    def lead(found: Sequence[Detection]) -> float:
-        probabilities = best_near(sought, found, classes=classes, floor=floor)
-        return margin(probabilities, sought.class_id)
+    At the box's own candidate where it is shown, else among the boxes of the output that lie there.
+    """
+    detection, row = sought
+    low, high = LOWEST_SCORES
+    floor = min(max(min((one.score for one in found.detections if one.score > 0), default=high), low), high)
+    seen = _known(box, found)
+
+    def lead(there: Found) -> float:
+        if there.candidates is not None:
+            return margin(there.candidates.scores[row], detection.class_id)
+        near = best_near(detection, there.detections, classes=seen.scores.shape[1], floor=floor)
+        return margin(near, detection.class_id)
 
     def leads(images: Iterable[np.ndarray]) -> Iterator[float]:
         for some in batches(images, question.batch):
-            yield from (lead(found) for found in box.detect([Frame(image, frame.path) for image in some]))
+            altered = [Frame(image, frame.path) for image in some]
+            yield from (lead(there) for there in box.detect(altered, until_nms=True))
 
-    heatmap = occluded_map(frame, sought.box_xyxy, lambda: lead(detections), leads, question, progress=progress)
+    place = seen.boxes_of(detection.class_id)[row].tolist()
+    heatmap = occluded_map(frame, place, lambda: lead(found), leads, question, progress=progress)
     return heatmap.astype(np.float32)

@@ -15,6 +15,7 @@ from ppdet_cam.detectors.building import build_detector, detector_of_model, weig
 from ppdet_cam.detectors.deployed.detector import build_deployed
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.detectors.families.base import KeptRow
+from ppdet_cam.detectors.output_only import OutputOnly
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.explaining.activations import check_layers, forward_for_views, layer_views
 from ppdet_cam.explaining.altering import Progress, silent
@@ -103,6 +104,7 @@ class Explainer:
         *,
         weights: str | Path | None = None,
         overrides: Sequence[str] | Mapping[str, object] = (),
+        output_only: bool = False,
         **choices: Unpack[Choices],
     ) -> Explainer:
         """Returns an explainer for a ppdet config, with its weights loaded.
@@ -111,13 +113,14 @@ class Explainer:
             config: a ppdet YAML file.
             weights: file or URL; by default the config's own `weights`.
             overrides: as ppdet's `-o`: "key=value" strings, or a mapping.
+            output_only: whether no more is taken of it than its output, as of an exported model.
             choices: as for the explainer itself.
 
         Raises:
             ConfigError, WeightsError, LayerError, UnknownNameError, GeometryError: what was wrong is in the message.
         """
         detector, settings = build_detector(config, overrides=overrides)
-        explainer = cls(detector, **choices)
+        explainer = cls(OutputOnly(detector) if output_only else detector, **choices)
         detector.load_weights(weights_of(settings, weights))
         return explainer
 
@@ -264,9 +267,9 @@ class Explainer:
         self, box: BlackBox, frame: Frame, question: Question, true_boxes: Sequence[TrueBox]
     ) -> ExplanationStream:
         check_black_box(box, question)
-        (detections,) = box.detect([frame])
+        (found,) = box.detect([frame])
         return ExplanationStream(
-            frame, detections, explained(box, frame, detections, question, true_boxes, progress=self.progress)
+            frame, found.detections, explained(box, frame, found, question, true_boxes, progress=self.progress)
         )
 
     def maps_at(self, frame: Frame, places: Sequence[KeptRow], *, question: Question) -> Iterator[np.ndarray]:

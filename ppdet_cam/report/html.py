@@ -144,7 +144,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Weights", run.weights.get("asked", "")),
         ("Layers", _distinct(box.seen_at for box in boxes)),
         ("Method", _distinct(box.method for box in boxes)),
-        ("Inside", "" if run.model_dir is None else OUTPUT_ONLY),
+        ("Inside", OUTPUT_ONLY if run.is_of_output_only else ""),
         ("Highest score", f"{max(scores):.3f}" if scores else ""),
     ]
     return [(label, value) for label, value in facts if value]

@@ -209,6 +209,11 @@ class Run:
         given = self.flags.get("model_dir", "null")
         return None if given in ("null", "") else given
 
+    @property
+    def is_of_output_only(self) -> bool:
+        """Whether nothing but the detector's output was looked at."""
+        return self.model_dir is not None or self.flags.get("output_only") == "true"
+
 
 def read_run(folder: Path) -> Run:
     """Returns what the run in this folder wrote about itself.

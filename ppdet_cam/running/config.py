@@ -37,6 +37,7 @@ class RunConfig:
         shard: "I/N": only the I-th of N parts of the images.
         strict_images: whether an image with anything amiss fails.
         model_dir: instead of `config`: the folder of an exported model.
+        output_only: whether no more is taken of the config's detector than its output, as of an exported model's.
         font: file of a font for letters that Pillow's own lacks; None to look for one.
     """
 
@@ -57,6 +58,7 @@ class RunConfig:
     strict_images: bool = False
     font: Path | None = None
     model_dir: Path | None = None
+    output_only: bool = False
 
     def __post_init__(self) -> None:
         if (self.config is None) == (self.model_dir is None):
@@ -172,4 +174,5 @@ class RunConfig:
             "vdl_log_dir": None if self.vdl_log_dir is None else str(self.vdl_log_dir),
             "opt": list(self.overrides),
             "model_dir": None if self.model_dir is None else str(self.model_dir),
+            "output_only": self.output_only or None,
         }

@@ -9,6 +9,7 @@ from pathlib import Path
 from ppdet_cam.detectors.building import build_detector, weights_of
 from ppdet_cam.detectors.deployed.detector import DeployedDetector, build_deployed
 from ppdet_cam.detectors.detector import Detector
+from ppdet_cam.detectors.output_only import OutputOnly
 from ppdet_cam.places import find_file
 from ppdet_cam.running.config import RunConfig
 
@@ -45,7 +46,7 @@ class Model:
         loaded: loads the weights, where that is not done, and returns what is to be said of it.
     """
 
-    detector: Detector | DeployedDetector
+    detector: Detector | OutputOnly | DeployedDetector
     loaded: Callable[[], ModelFacts]
 
 
@@ -58,12 +59,13 @@ def model_of(config: RunConfig) -> Model:
     if config.model_dir is not None:
         return _exported(config.model_dir)
     assert config.config is not None  # one of them is given
-    return _of_config(config.config, config.overrides)
+    return _of_config(config.config, config.overrides, output_only=config.output_only)
 
 
-def _of_config(file: Path, overrides: Sequence[str]) -> Model:
+def _of_config(file: Path, overrides: Sequence[str], *, output_only: bool) -> Model:
     detector, settings = build_detector(file, overrides=overrides)
-    return Model(detector, lambda: with_weights(detector, settings, file))
+    shown = OutputOnly(detector) if output_only else detector
+    return Model(shown, lambda: with_weights(detector, settings, file))
 
 
 def with_weights(detector: Detector, settings: Mapping[str, object], file: Path) -> ModelFacts:
@@ -95,7 +97,7 @@ def _exported(folder: Path) -> Model:
     facts = ModelFacts(
         deployment.deployment_file,
         detector.architecture,
-        str(folder),
+        str(deployment.parameters),
         deployment.parameters,
         detector.device,
         detector.class_names,

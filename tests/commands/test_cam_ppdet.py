@@ -146,6 +146,7 @@ def test_run_json_says_what_was_run(command, on_cpu):
         "vdl_log_dir": None,
         "opt": [f"weights={weights}", "use_gpu=false"],
         "model_dir": None,
+        "output_only": None,
     }
     assert record["device"] == "cpu"
     assert record["versions"]["ppdet_cam"] == ppdet_cam.__version__

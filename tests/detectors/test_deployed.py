@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ppdet.engine import Trainer
 
+from ppdet_cam import Explainer
 from ppdet_cam.detectors.building import build_detector
 from ppdet_cam.detectors.deployed.detector import DeployedDetector, build_deployed, rows_as_array
 from ppdet_cam.detectors.deployed.folder import read_deployment
@@ -22,7 +25,7 @@ from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.errors import ConfigError, GeometryError, WeightsError
 from ppdet_cam.images.reading import frame_of
 from ppdet_cam.places import PROJECT_ROOT
-from ppdet_cam.structures import Frame
+from ppdet_cam.structures import Found, Frame
 from tests.support.exporting import export_demo
 
 SCENE = PROJECT_ROOT / "demo/drawn/scene_1.jpg"
@@ -55,6 +58,13 @@ def config_detector(name: str) -> Detector:
     return detector
 
 
+def assert_same_rows(found: Found, plain: np.ndarray) -> None:
+    """Holds what an exported model finds against plain inference, where scores are not near the limit to be kept."""
+    rows = rows_as_array(found.detections)
+    rows, plain = rows[rows[:, 1] > 0.1], plain[plain[:, 1] > 0.1]
+    assert len(plain) > 5 and np.allclose(rows, plain, atol=2e-3)
+
+
 @pytest.fixture(scope="session")
 def exported_ssd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_demo("ssd", tmp_path_factory.mktemp("exported"))
@@ -82,6 +92,11 @@ def test_a_folder_says_what_is_in_it(tmp_path: Path) -> None:
         (("model.json", "model.pdiparams"), "arch: HRNet\n", "'HRNet', which finds keypoints"),
         (("model.json", "model.pdiparams"), "arch: Perceptron\n", "'arch: Perceptron', which is no detector known"),
         (("model.json", "model.pdiparams"), "architecture: SSD\n", "is a config to train with"),
+        (
+            ("inference.json", "inference.pdiparams"),
+            "Global: {model_name: PP-LCNet_x1_0}\nPreProcess: {transform_ops: []}\nPostProcess: {}\n",
+            "of PaddleX's 'PP-LCNet_x1_0', which is no detector: it has no 'arch'",
+        ),
         (("model.json", "model.pdiparams"), "arch: SSD\nlabel_list: 3\n", "label_list must be a list"),
         (("model.json", "model.pdiparams"), "arch: !!python/object/apply:os.system [ls]\n", "python"),
         (("model.json", "model.pdiparams"), "arch: SSD\nlabel_list: [a]\nPreprocess: 1\n", "Preprocess must be a list"),
@@ -140,8 +155,8 @@ def test_an_exported_detector_finds_what_its_config_finds(exported_ssd: Path) ->
     frame, detector, deployed = frame_of(SCENE), config_detector("ssd"), build_deployed(exported_ssd)
     plain = detector.predict(frame)
     one, *others = deployed.detect([frame]) + deployed.detect([frame, frame])
-    assert np.allclose(rows_as_array(one), plain, atol=1e-3) and len(plain) > 20
-    assert all(np.allclose(rows_as_array(other), plain, atol=1e-3) for other in others)
+    assert np.allclose(rows_as_array(one.detections), plain, atol=1e-3) and len(plain) > 20
+    assert all(np.allclose(rows_as_array(other.detections), plain, atol=1e-3) for other in others)
     assert list(deployed.class_names) == list(detector.class_names)
 
 
@@ -150,10 +165,21 @@ def test_an_exported_detector_finds_what_its_config_finds(exported_ssd: Path) ->
 def test_other_exported_detectors_find_what_their_configs_find(name: str, tmp_path: Path) -> None:
     """A detector whose reader keeps the ratio and pads among them."""
     frame, deployed = frame_of(SCENE), build_deployed(export_demo(name, tmp_path))
-    plain = config_detector(name).predict(frame)
-    found = rows_as_array(deployed.detect([frame, frame])[1])
-    found, plain = found[found[:, 1] > 0.1], plain[plain[:, 1] > 0.1]
-    assert len(plain) > 5 and np.allclose(found, plain, atol=2e-3)
+    assert_same_rows(deployed.detect([frame, frame])[1], config_detector(name).predict(frame))
+
+
+@pytest.mark.smoke
+def test_what_is_exported_for_paddlex_is_explained(tmp_path: Path) -> None:
+    """`inference.yml` and `inference.json`, as PaddleDetection's newer exporter writes them when PaddleX asks it to."""
+    if "for_fd" not in inspect.signature(Trainer.export).parameters:
+        pytest.skip("this ppdet does not export for PaddleX; a checkout of PaddleDetection's develop branch does")
+    folder = export_demo("ppyoloe", tmp_path / "m", for_paddlex=True, pdx_model_name="PP-YOLOE_plus-S")
+    deployed = build_deployed(folder)
+    assert deployed.deployment.deployment_file.name == "inference.yml"
+    assert deployed.deployment.settings["Global"] == {"model_name": "PP-YOLOE_plus-S"}
+    assert_same_rows(deployed.detect([frame_of(SCENE)])[0], config_detector("ppyoloe").predict(frame_of(SCENE)))
+    (first,) = Explainer(deployed, samples=3, top_k=1)(SCENE).explanations
+    assert first.heatmap.any()
 
 
 @pytest.mark.slow
@@ -191,7 +217,7 @@ def test_detections_are_those_of_deploy_python(exported_ssd: Path, tmp_path: Pat
     )
     assert ran.returncode == 0, ran.stderr
     theirs = np.array(json.loads(out.read_text()))
-    own = rows_as_array(build_deployed(exported_ssd).detect([frame_of(SCENE)])[0])
+    own = rows_as_array(build_deployed(exported_ssd).detect([frame_of(SCENE)])[0].detections)
     assert np.allclose(own, theirs, atol=1e-4)
 
 
@@ -225,7 +251,7 @@ def test_classes_that_the_deployment_file_does_not_name_are_warned_of_once(
     for class_id, warnings in ((1, 0), (5, 1)):
         caplog.clear()
         detector = DeployedDetector(deployment, Graph(class_id))
-        ((found,),) = detector.detect([frame])
+        ((found,),) = (image.detections for image in detector.detect([frame]))
         detector.detect([frame])
         assert found.class_name == ("dog" if class_id == 1 else "class 5")
         assert sum("may be of another export" in record.message for record in caplog.records) == warnings

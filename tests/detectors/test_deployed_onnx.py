@@ -56,7 +56,7 @@ def test_an_onnx_file_is_run_one_image_at_a_time(tmp_path: Path) -> None:
     write_graph(folder / "model.onnx")
     frames = [Frame(np.full((32, 48, 3), level, np.uint8)) for level in (0, 255)]
     for given in (folder, folder / "model.onnx"):
-        (dark,), (bright,) = build_deployed(given).detect(frames)
+        (dark,), (bright,) = (found.detections for found in build_deployed(given).detect(frames))
         assert (dark.class_name, dark.box_xyxy) == ("dog", (8.0, 8.0, 24.0, 24.0))
         assert dark.score < 0.5 < bright.score
     (found,) = Explainer.from_deployment(folder, method="drise", samples=5)(frames[1].image).explanations

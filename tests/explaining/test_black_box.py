@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from ppdet_cam import Explainer
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.places import PROJECT_ROOT
 from ppdet_cam.questions.truth import TrueBox
-from ppdet_cam.structures import Detection, Frame, MapStatus, Verdict
+from ppdet_cam.structures import Detection, Found, Frame, MapStatus, Verdict
 from tests.support.exporting import export_demo
 
 SCENE = PROJECT_ROOT / "demo/drawn/scene_1.jpg"
@@ -22,16 +23,16 @@ BOX = (8.0, 8.0, 24.0, 24.0)
 class WhiteSquare:
     """Finds a box where the image is bright, with the brightness of its upper left quarter as its score."""
 
-    name = "the black box"
+    name, way_inside, keep_rule = "the black box", "give -c and the config", None
     class_names = ("square", "other")
 
     def __init__(self) -> None:
         self.images: list[int] = []
 
-    def detect(self, frames: Sequence[Frame]) -> list[tuple[Detection, ...]]:
+    def detect(self, frames: Sequence[Frame], *, until_nms: bool = False) -> list[Found]:
         self.images.append(len(frames))
         scores = [float(frame.image[8:16, 8:16].mean()) / 256 for frame in frames]
-        return [(Detection(0, 0, "square", score, BOX),) if score > 0.01 else () for score in scores]
+        return [Found((Detection(0, 0, "square", score, BOX),) if score > 0.01 else ()) for score in scores]
 
 
 def white_square() -> np.ndarray:
@@ -94,7 +95,7 @@ def test_boxes_asked_about_and_missed_objects_are_judged_as_far_as_the_output_te
 
 
 def test_an_exported_detector_is_explained_as_its_config_is(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The same boxes, and D-RISE's maps of the same masks, though only the output is known."""
+    """The same boxes and maps: of both methods where the config is asked by its output, of D-RISE in any case."""
     _check_against_config("ssd", tmp_path_factory)
 
 
@@ -107,19 +108,59 @@ def test_other_exported_detectors_are_explained_as_their_configs_are(
     _check_against_config(name, tmp_path_factory)
 
 
-def _check_against_config(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    asked = {"method": "drise", "samples": 60, "top_k": 3}
+def _of_config(name: str, **choices: object) -> Explainer:
     weights = PROJECT_ROOT / f"demo/weights/{name}.pdparams"
-    config = Explainer.from_config(
-        PROJECT_ROOT / f"configs/demo/{name}.yml", weights=weights, overrides=["use_gpu=false"], **asked
-    )(SCENE)
-    deployed = Explainer.from_deployment(export_demo(name, tmp_path_factory.mktemp("exported")), **asked)(SCENE)
-    assert len(deployed.explanations) == 3
-    for one, other in zip(config.explanations, deployed.explanations):
+    return Explainer.from_config(
+        PROJECT_ROOT / f"configs/demo/{name}.yml", weights=weights, overrides=["use_gpu=false"], **choices
+    )
+
+
+def _check_against_config(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    deployed = Explainer.from_deployment(export_demo(name, tmp_path_factory.mktemp("exported")))
+    inside, outside = _of_config(name), _of_config(name, output_only=True)
+    for config, method, samples, top_k in (
+        (inside, "drise", 40, 3),
+        (outside, "drise", 20, 3),
+        (outside, "occlusion", 6, 2),
+    ):
+        _check_same(config, deployed, method=method, samples=samples, top_k=top_k)
+
+
+def _check_same(config: Explainer, deployed: Explainer, *, least: float = 0.99, **asked: object) -> None:
+    ones, others = config(SCENE, **asked).explanations, deployed(SCENE, **asked).explanations
+    assert len(ones) == len(others) == asked["top_k"]
+    for one, other in zip(ones, others):
         assert one.detection.class_name == other.detection.class_name
         assert one.detection.score == pytest.approx(other.detection.score, abs=1e-4)
         assert one.detection.box_xyxy == pytest.approx(other.detection.box_xyxy, abs=2e-2)
-        assert spearmanr(one.heatmap.ravel(), other.heatmap.ravel())[0] > 0.99
+        assert spearmanr(one.heatmap.ravel(), other.heatmap.ravel())[0] > least
+
+
+NMS = "NMS: {name: MultiClassNMS, score_threshold: 0.01, nms_threshold: 0.6, nms_top_k: 400, keep_top_k: 100}\n"
+
+
+@pytest.mark.parametrize("left_out", ["exclude_nms", "exclude_post_process"])
+def test_an_export_without_nms_is_explained_as_its_config_is(left_out: str, tmp_path: Path) -> None:
+    """The candidates are there, so both methods follow the box's own one, and give the maps of the config."""
+    folder = export_demo("ppyoloe", tmp_path, **{left_out: True})
+    file = folder / "infer_cfg.yml"
+    file.write_text(file.read_text(encoding="utf-8") + NMS, encoding="utf-8")
+    config, deployed = _of_config("ppyoloe"), Explainer.from_deployment(folder)
+    _check_same(config, deployed, method="drise", samples=10, top_k=3, least=0.9999)
+    _check_same(config, deployed, method="occlusion", samples=4, top_k=1, least=0.9999)
+
+
+def test_of_an_export_without_nms_it_is_known_what_nms_left_out(tmp_path: Path) -> None:
+    """A box that overlaps a detection and lost to it gets the config's verdict, in the same words."""
+    deployed = Explainer.from_deployment(export_demo("ppyoloe", tmp_path, exclude_nms=True), method="drise", samples=2)
+    config = _of_config("ppyoloe", method="drise", samples=2)
+    best = max(deployed(SCENE).detections, key=lambda one: one.score)
+    left, top, right, bottom = best.box_xyxy
+    boxes = [(left, top, right, bottom), (left, top, left + 0.55 * (right - left), bottom), (0, 0, 3, 3)]
+    for one, other in zip(deployed(SCENE, boxes=boxes).explanations, config(SCENE, boxes=boxes).explanations):
+        assert one.answer is not None and other.answer is not None
+        assert one.answer.verdict is other.answer.verdict
+        assert "what NMS left out is not known" not in one.answer.words
 
 
 def test_a_box_of_the_output_that_scores_too_low_is_explained() -> None:

@@ -22,19 +22,35 @@ from ppdet_cam.detectors.workspace import isolated_workspace
 from ppdet_cam.places import PROJECT_ROOT
 
 
-def export_demo(name: str, folder: Path, **overrides: object) -> Path:
+def export_demo(name: str, folder: Path, *, for_paddlex: bool = False, **overrides: object) -> Path:
     """Returns the folder into which ppdet's Trainer exported a demo detector with its trained weights."""
+    weights = PROJECT_ROOT / f"demo/weights/{name}.pdparams"
+    # of a batch of any size, its R-CNN makes no graph on these paddles; of one image it does, as for ONNX
+    overrides = {"export_onnx": "rcnn" in name, **overrides}
+    return export(PROJECT_ROOT / f"configs/demo/{name}.yml", weights, folder, for_paddlex=for_paddlex, **overrides)
+
+
+def export(config_file: Path, weights: Path, folder: Path, *, for_paddlex: bool = False, **overrides: object) -> Path:
+    """Returns the folder into which ppdet's Trainer exported a detector.
+
+    Args:
+        config_file: of the detector.
+        weights: that it was trained to.
+        folder: to export into.
+        for_paddlex: whether in PaddleX's form, which only a newer PaddleDetection has.
+        overrides: settings of the config.
+    """
     with isolated_workspace():
-        config = load_config(str(PROJECT_ROOT / f"configs/demo/{name}.yml"))
-        # of a batch of any size, its R-CNN makes no graph on these paddles; of one image it does, as for ONNX
-        config.update({"use_gpu": False, "export_onnx": "rcnn" in name, **overrides})
-        annotations = config["TestDataset"].anno_path
-        config["TestDataset"].anno_path = str(PROJECT_ROOT / annotations)
+        config = load_config(str(config_file))
+        config.update({"use_gpu": False, **overrides})
+        annotations = getattr(config["TestDataset"], "anno_path", None)
+        if annotations:
+            config["TestDataset"].anno_path = str(PROJECT_ROOT / annotations)
         trainer = Trainer(config, mode="test")
-        trainer.load_weights(str(PROJECT_ROOT / f"demo/weights/{name}.pdparams"))
+        trainer.load_weights(str(weights))
         with exporting():
-            trainer.export(str(folder))
-    return folder / name
+            trainer.export(str(folder), **({"for_fd": True} if for_paddlex else {}))
+    return folder if for_paddlex else folder / config_file.stem
 
 
 @contextmanager

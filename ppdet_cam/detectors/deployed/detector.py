@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +12,11 @@ import numpy as np
 
 from ppdet_cam.detectors.deployed.folder import Deployment, read_deployment
 from ppdet_cam.detectors.deployed.output import detections_of, rows_of
+from ppdet_cam.detectors.deployed.raw import Raw, Suppression, is_by_levels, raw_of, suppression_of
 from ppdet_cam.detectors.deployed.running import KNOWN_INPUTS, Runner, runner_of
+from ppdet_cam.detectors.families.last_step import KeepRule
 from ppdet_cam.errors import ConfigError, ImageError
-from ppdet_cam.structures import Detection, Frame
+from ppdet_cam.structures import Detection, Found, Frame
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +29,10 @@ class DeployedDetector:
         class_names: names by class id.
         architecture: as its exporter calls it.
         device: where it runs.
+        way_inside: how the inside of such a model is looked at, for errors.
     """
+
+    way_inside = "give -c and the config that it was exported from, and its weights"
 
     def __init__(self, deployment: Deployment, runner: Runner) -> None:
         """Takes an exported detector and what runs it.
@@ -35,24 +42,40 @@ class DeployedDetector:
         """
         self.deployment, self._runner = deployment, runner
         self.class_names: Sequence[str] = deployment.class_names
-        self._has_warned = False
+        self._has_warned = self._has_said_nms = False
         self.architecture, self.device = deployment.architecture, runner.device
         self._inputs = {name: _meant(name, runner.input_shapes, deployment.program) for name in runner.input_shapes}
+        self._is_by_levels = is_by_levels(len(runner.output_names), deployment.strides)
 
     @property
     def name(self) -> str:
         """What errors call it."""
         return f"the exported {self.architecture} in {self.deployment.folder}"
 
-    def detect(self, frames: Sequence[Frame]) -> list[tuple[Detection, ...]]:
-        """Returns the detections of images of one size, as one batch where the graph takes one.
+    @functools.cached_property
+    def _suppression(self) -> Suppression:
+        """The NMS of a graph that has none; what the deployment file says of it is not looked at before."""
+        deployment = self.deployment
+        return suppression_of(deployment.settings.get("NMS"), deployment.deployment_file, of_levels=self._is_by_levels)
+
+    @property
+    def keep_rule(self) -> KeepRule:
+        """The numbers by which boxes are kept, where the graph leaves that to be done here."""
+        return self._suppression.rule
+
+    def detect(self, frames: Sequence[Frame], *, until_nms: bool = False) -> list[Found]:
+        """Returns what is found on images of one size, as one batch where the graph takes one.
+
+        Args:
+            frames: the images.
+            until_nms: whether candidates will do where the graph shows them, and no detections are made of them.
 
         Raises:
             ImageError: the graph cannot run on such images.
             ConfigError: what it gives is no detections.
         """
         if len(frames) > 1 and self.takes_one:
-            return [self.detect([frame])[0] for frame in frames]
+            return [self.detect([frame], until_nms=until_nms)[0] for frame in frames]
         inputs = self.prepared(frames)
         self._check_fits(inputs["image"].shape, frames[0])
         try:
@@ -64,14 +87,39 @@ class DeployedDetector:
                 f"{list(inputs['image'].shape)}): {str(error).strip().splitlines()[-1][:300]}. Files of two exports "
                 "may be mixed, or the image does not suit the graph"
             ) from error
-        rows = rows_of(outputs, images=len(frames), said_by=str(self.deployment.program))
-        found = [detections_of(one, self.class_names) for one in rows]
+        raw = raw_of(
+            outputs,
+            inputs,
+            is_scaled="scale_factor" in self._inputs.values(),
+            strides=self.deployment.strides,
+            classes=len(self.class_names),
+        )
+        if raw is None:
+            rows = rows_of(outputs, images=len(frames), said_by=str(self.deployment.program))
+            found = [Found(detections_of(one, self.class_names)) for one in rows]
+        elif until_nms:
+            found = [Found((), one.candidates) for one in raw]
+        else:
+            found = [self._kept(one) for one in raw]
         self._check_named(found)
         return found
 
-    def _check_named(self, found: Sequence[Sequence[Detection]]) -> None:
+    def _kept(self, raw: Raw) -> Found:
+        """Returns what the NMS that the graph lacks keeps of the boxes of an image."""
+        if not self._has_said_nms:
+            self._has_said_nms = True
+            _say_nms(self.deployment, self._suppression)
+        rows, kept = self._suppression.kept(raw)
+        detections = detections_of(rows, self.class_names)
+        if self.keep_rule.iou_threshold is None:  # it printed lowered scores
+            own = [float(raw.scores[kept[one.index], one.class_id]) for one in detections]
+            detections = tuple(dataclasses.replace(one, score_before_nms=score) for one, score in zip(detections, own))
+        return Found(detections, raw.candidates, {one.index: int(kept[one.index]) for one in detections})
+
+    def _check_named(self, found: Sequence[Found]) -> None:
         """Says once when the graph has classes that the deployment file does not name."""
-        highest, count = max((one.class_id for image in found for one in image), default=-1), len(self.class_names)
+        highest = max((one.class_id for image in found for one in image.detections), default=-1)
+        count = len(self.class_names)
         if highest >= count and not self._has_warned:
             self._has_warned = True
             log.warning(
@@ -92,8 +140,13 @@ class DeployedDetector:
 
     @property
     def takes_one(self) -> bool:
-        """Whether the graph takes no batch: R-CNN exported for ONNX, and ONNX itself, whose NMS sees one image."""
-        return bool(self.deployment.settings.get("export_onnx")) or self.deployment.is_onnx
+        """Whether the graph takes no batch.
+
+        R-CNN exported for ONNX; ONNX itself, whose NMS sees one image; PicoDet's levels; a graph that declares so.
+        """
+        deployment = self.deployment
+        is_of_one = self._is_by_levels or self._image_shape[:1] == (1,)
+        return is_of_one or deployment.is_onnx or bool(deployment.settings.get("export_onnx"))
 
     @property
     def _image_shape(self) -> tuple[int, ...]:
@@ -120,6 +173,19 @@ def _meant(name: str, shapes: Mapping[str, Sequence[int]], program: Path) -> str
         return "image"
     raise ConfigError(
         f"{program} wants the input {name!r}, and a detector's are {', '.join(KNOWN_INPUTS)}: it is no detector"
+    )
+
+
+def _say_nms(deployment: Deployment, suppression: Suppression) -> None:
+    """Says that the graph holds no NMS, and by which numbers it is done."""
+    overlap = suppression.rule.iou_threshold
+    log.info(
+        "%s holds no NMS; it is done here %s: a score of %g%s%s",
+        deployment.program,
+        suppression.manner,
+        suppression.rule.score_threshold,
+        "" if overlap is None else f" and an overlap of {overlap:g}",
+        "" if "NMS" in deployment.settings else ". NMS in the deployment file changes that",
     )
 
 

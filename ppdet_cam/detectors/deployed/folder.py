@@ -191,6 +191,12 @@ def _architecture(settings: Mapping[str, object], file: Path) -> str:
             return architecture
     if "architecture" in settings:
         raise ConfigError(f"{file} is a config to train with, not a deployment file: give it with -c, and its weights")
+    of_paddlex = settings.get("Global")
+    if architecture is None and isinstance(of_paddlex, Mapping) and "model_name" in of_paddlex:
+        raise ConfigError(
+            f"{file} is of PaddleX's {of_paddlex['model_name']!r}, which is no detector: it has no 'arch'. Detectors "
+            "are explained, by their boxes"
+        )
     raise ConfigError(
         f"{file} says 'arch: {architecture}', which is no detector known here. Known: {', '.join(ARCHITECTURES)}"
     )

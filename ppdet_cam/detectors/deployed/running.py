@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -62,7 +64,7 @@ class PaddleRunner:
                 f"{deployment.program} is a graph of paddle 3, and this is paddle {paddle.__version__}, which cannot "
                 "read it. Install paddle 3, or export the model with paddle 2"
             )
-        described = _described(deployment)
+        declared = described(deployment)
         config = paddle.inference.Config(str(deployment.program), str(deployment.parameters))
         if device == "gpu":
             config.enable_use_gpu(_FIRST_GPU_MEGABYTES, 0)
@@ -84,7 +86,7 @@ class PaddleRunner:
             ) from error
         self.device = device
         self.input_shapes: Mapping[str, Sequence[int]] = {
-            name: described.get(name, ()) for name in self._predictor.get_input_names()
+            name: declared.get(name, ()) for name in self._predictor.get_input_names()
         }
         self.output_names: Sequence[str] = self._predictor.get_output_names()
 
@@ -96,20 +98,35 @@ class PaddleRunner:
         return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self.output_names]
 
 
-def _described(deployment: Deployment) -> dict[str, tuple[int, ...]]:
-    """Returns the lengths of the inputs that a `.pdmodel` declares; a `.json` is not looked into.
+def described(deployment: Deployment) -> dict[str, tuple[int, ...]]:
+    """Returns the lengths of the inputs that a graph declares.
 
     Raises:
         WeightsError: the file is no graph, which would end the process when it is loaded.
     """
-    if deployment.program.suffix != ".pdmodel":
-        return {}
+    if deployment.program.suffix == ".json":
+        return _described_in_json(deployment.program)
     try:
         block = paddle.base.core.ProgramDesc(deployment.program.read_bytes()).block(0)
     except (ValueError, OSError) as error:
         raise WeightsError(f"{deployment.program} is no graph, or damaged: export the model again") from error
     variables = {name: block.find_var(name.encode()) for name in KNOWN_INPUTS}
     return {name: tuple(found.shape()) for name, found in variables.items() if found is not None}
+
+
+def _described_in_json(program: Path) -> dict[str, tuple[int, ...]]:
+    """Returns the lengths of the inputs of a graph of paddle 3: its operators "data" name and measure them.
+
+    Raises:
+        WeightsError: the file is no graph.
+    """
+    try:
+        graph = json.loads(program.read_bytes())["program"]["regions"][0]["blocks"][0]["ops"]
+        inputs = [operator for operator in graph if str(operator["#"]).endswith(".data")]
+        found = [{one["N"]: one["AT"]["D"] for one in operator["A"]} for operator in inputs]
+        return {str(one["name"]): tuple(int(length) for length in one["shape"]) for one in found}
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        raise WeightsError(f"{program} is no graph of paddle 3, or damaged: export the model again") from error
 
 
 class OnnxRunner:
