@@ -49,6 +49,7 @@ _DEMO_LAYERS: Mapping[str, tuple[str, ...]] = {
     "ssd": (BACKBONE,),
     "retinanet": (BACKBONE, NECK),
     "ppyolo_tiny": (BACKBONE, NECK),
+    "picodet": (BACKBONE, NECK),
     "blazeface": (BACKBONE,),
 }
 

@@ -47,7 +47,7 @@ def iou(one, other) -> float:
 def test_every_recipe_has_shipped_weights():
     """Each demo detector can be used without training it: one of each documented family."""
     assert model_names() == MODELS
-    assert len(MODELS) == 7
+    assert len(MODELS) == 8
 
 
 def test_weights_are_small_enough_to_ship():

@@ -49,10 +49,10 @@ def folders(root: Path) -> list[str | Path]:
 
 @pytest.mark.parametrize("name", ["yolo", "scenes", "", "../ssd/ssd"])
 def test_train_unknown_model_lists_those_there_are(capsys, tmp_path: Path, name: str) -> None:
-    """A name without a recipe, the shared base among them, is answered with the seven that have one."""
+    """A name without a recipe, the shared base among them, is answered with those that have one."""
     message = refused(capsys, train.main, "--model", name, *folders(tmp_path))
     assert f"no demo model {name!r}" in message
-    assert "blazeface, faster_rcnn, mask_rcnn, ppyolo_tiny, ppyoloe, retinanet, ssd" in message
+    assert "blazeface, faster_rcnn, mask_rcnn, picodet, ppyolo_tiny, ppyoloe, retinanet, ssd" in message
     assert contents(tmp_path) == {}
 
 
@@ -409,7 +409,7 @@ def test_evaluate_unknown_model_lists_those_there_are(capsys, tmp_path: Path) ->
     """One wrong name among right ones is enough, and nothing is drawn."""
     message = refused(capsys, evaluate.main, "--model", "ppyoloe", "yolo", "--scenes", tmp_path / "scenes")
     assert "no demo model 'yolo'" in message
-    assert "blazeface, faster_rcnn, mask_rcnn, ppyolo_tiny, ppyoloe, retinanet, ssd" in message
+    assert "blazeface, faster_rcnn, mask_rcnn, picodet, ppyolo_tiny, ppyoloe, retinanet, ssd" in message
     assert contents(tmp_path) == {}
 
 
@@ -478,7 +478,7 @@ def test_evaluate_without_model_takes_all_with_weights(capsys, two_trained: Path
     assert lines[0] == ["AP", "at", "IoU", "0.5", "blazeface", "ssd"]
     assert lines[1:4] == [["mean", "0.500", "0.625"], ["face", "0.500", "1.000"], ["mug", "-", "0.250"]]
     assert lines[4] == ["1", "validation", "scenes"]
-    without = "no weights: faster_rcnn, mask_rcnn, ppyolo_tiny, ppyoloe, retinanet; train them: "
+    without = "no weights: faster_rcnn, mask_rcnn, picodet, ppyolo_tiny, ppyoloe, retinanet; train them: "
     assert " ".join(lines[5]) == f"{without}python demo/train.py --model NAME"
 
 
