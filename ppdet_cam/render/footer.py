@@ -108,12 +108,16 @@ def level_shares(explanation: Explanation) -> list[str]:
 
 
 def level_names(levels: Sequence[LevelShare]) -> list[str]:
-    """Returns "80x80 88 %" for each level, with the layer before it when there are several layers."""
-    one_layer = len({level.layer for level in levels}) == 1
+    """Returns "80x80 88 %" for each level, with the layer before it when there are several layers.
+
+    Where all of these lie inside the first one, each is named from there on: "stages.0 80x80 88 %".
+    """
+    outer = levels[0].layer if levels else ""
+    inside = all(f"{level.layer}.".startswith(f"{outer}.") for level in levels)
+    names = [level.layer[len(outer) + 1 :] if inside else level.layer for level in levels]
     return [
-        ("" if one_layer else f"{drawable(level.layer)} ")
-        + f"{level.grid_hw[0]}x{level.grid_hw[1]} {percent(level.share)}"
-        for level in levels
+        (f"{drawable(name)} " if name else "") + f"{level.grid_hw[0]}x{level.grid_hw[1]} {percent(level.share)}"
+        for name, level in zip(names, levels)
     ]
 
 

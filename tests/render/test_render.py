@@ -408,11 +408,14 @@ def test_name_of_gives_the_number_when_no_letter_can_be_drawn(class_name: str) -
 
 
 def test_level_shares_tells_several_layers_apart() -> None:
-    """One layer needs no name before each level; two layers do."""
+    """One layer needs no name before each level; two layers do, the stages inside one in short."""
     one = explanation(hot_square(), levels=(level("model.neck", 80, 0.996), level("model.neck", 40, 0.004)))
     assert level_shares(one) == ["levels: 80x80 100 %", "40x40 <1 %"]
     two = explanation(hot_square(), levels=(level("model.neck", 80, 0.25), level("model.backbone", 40, 0.75)))
     assert level_shares(two) == ["levels: model.neck 80x80 25 %", "model.backbone 40x40 75 %"]
+    stages = (level("model.neck", 40, 0.5), level("model.neck.fpn.0", 80, 0.25), level("model.neck.stem", 80, 0.25))
+    named = ["levels: 40x40 50 %", "fpn.0 80x80 25 %", "stem 80x80 25 %"]
+    assert level_shares(explanation(hot_square(), levels=stages)) == named
     assert level_shares(explanation(hot_square())) == []
 
 
