@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 Record = dict[str, object]
 METHOD = "layercam"  # its cost is what every gradient method's is: that of one backward pass from the layer on
+DEFAULT_METHOD = "stagecam"  # goes on from there, into the layer
+FOLDER_WORKERS = (0, 1, 2)
+NOTHING_DRAWN = ("--save", "raw", "--raw_frame", "grid", "--workers", "0")  # the least that can be written of maps
 COMMAND_BOXES = 10
 COMMAND_THRESHOLD = 0.1
 LIGHT_BOXES = 4  # that both tools explain per repeat; a heavy case gets one
@@ -168,12 +171,50 @@ def commands(name: str, weights_folder: str, repeats: int) -> list[Record]:
 def refined(name: str, weights_folder: str, repeats: int) -> Record:
     """Returns seconds per box of maps as they are and of refined ones, taking turns; and whole commands with refined
     ones beside plain inference."""
+    return _variant(name, weights_folder, repeats, {"refine_by": ("auto",)}, ("--refine_by", "auto"))
+
+
+def staged(name: str, weights_folder: str, repeats: int) -> Record:
+    """Returns the same of the default method, which differentiates the stages inside the layer as well."""
+    return _variant(name, weights_folder, repeats, {"method": DEFAULT_METHOD}, ("--method", DEFAULT_METHOD))
+
+
+def _variant(
+    name: str, weights_folder: str, repeats: int, change: Mapping[str, object], flags: Sequence[str]
+) -> Record:
     case = CASES[name]
     weights = str(case.weights(Path(weights_folder)))
-    found = {"case": name, **alone(_refined_boxes, name, weights_folder, repeats)}
+    found = {"case": name, **alone(_variant_boxes, name, weights_folder, repeats, change)}
     with tempfile.TemporaryDirectory() as out:
-        refining = partial(_ours, case, weights, BACKBONE, more=("--refine_by", "auto"))
-        return {**found, **_beside_plain(case, weights, out, repeats, refining)}
+        return {
+            **found,
+            **_beside_plain(case, weights, out, repeats, partial(_ours, case, weights, BACKBONE, more=flags)),
+        }
+
+
+def folder(name: str, weights_folder: str, images: Sequence[Path], repeats: int) -> Record:
+    """Returns seconds of whole commands over a folder: ppdet's own inference, ours with so many drawing threads, and
+    ours with nothing drawn; taking turns."""
+    case, found = CASES[name], {}
+    weights = str(case.weights(Path(weights_folder)))
+    with tempfile.TemporaryDirectory() as out:
+        photos = Path(out) / "photos"
+        photos.mkdir()
+        for image in images:
+            (photos / image.name).symlink_to(image.absolute())
+        program = [sys.executable, "tools/cam_ppdet.py", "-c", str(case.config), "--infer_dir", str(photos)]
+        asked = ["--draw_threshold", str(COMMAND_THRESHOLD), "--overwrite", "-o", f"weights={weights}"]
+        programs = {"plain": _plain(case, weights, str(Path(out) / "plain"), images=photos)}
+        for workers in FOLDER_WORKERS:
+            programs[f"workers {workers}"] = [*program, "--cam_out", f"{out}/cam", "--workers", str(workers), *asked]
+        programs["computing alone"] = [*program, "--cam_out", f"{out}/raw", *NOTHING_DRAWN, *asked]
+        for _ in range(repeats):
+            for who, one in programs.items():
+                taken, peak = _run(one)
+                found.setdefault(who, []).append(taken)
+                found[f"{who}, MB"] = max(peak, found.get(f"{who}, MB", 0.0))
+        lines = (Path(out) / "cam" / "images.jsonl").read_text(encoding="utf-8").splitlines()
+    return {"case": name, "images": len(lines), "boxes": sum(len(json.loads(line)["boxes"]) for line in lines), **found}
 
 
 def _beside_plain(case: Case, weights: str, out: str, repeats: int, ours: Callable[[str], list[str]]) -> Record:
@@ -200,7 +241,7 @@ def _folder(out: str, turn: int) -> Path:
     return Path(out) / f"ours_{turn}"
 
 
-def _refined_boxes(name: str, weights_folder: str, repeats: int) -> Record:
+def _variant_boxes(name: str, weights_folder: str, repeats: int, change: Mapping[str, object]) -> Record:
     from ppdet_cam import Explainer
     from ppdet_cam.images.reading import read_image
 
@@ -210,7 +251,7 @@ def _refined_boxes(name: str, weights_folder: str, repeats: int) -> Record:
         case.config, weights=case.weights(Path(weights_folder)), layers=BACKBONE, method=METHOD
     )
     best = dataclasses.replace(explainer.question, selection=_best(explainer, COMMAND_BOXES))
-    questions = {"as_they_are": best, "refined": dataclasses.replace(best, refine_by=("auto",))}
+    questions = {"as_they_are": best, "changed": dataclasses.replace(best, **change)}
     found: dict[str, list[float]] = {key: [] for key in questions}
     for _ in range(repeats):
         for key, question in questions.items():
@@ -322,15 +363,16 @@ def _seconds(task: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _plain(case: Case, weights: str, out: str) -> list[str]:
-    program = [sys.executable, "benchmarks/plain_inference.py", str(case.config), weights, str(case.image)]
+def _plain(case: Case, weights: str, out: str, *, images: Path | None = None) -> list[str]:
+    program = [sys.executable, "benchmarks/plain_inference.py", str(case.config), weights, str(images or case.image)]
     return [*program, str(COMMAND_THRESHOLD), out]
 
 
 def _ours(case: Case, weights: str, layer: str, out: str, *, more: Sequence[str] = ()) -> list[str]:
     program = [sys.executable, "tools/cam_ppdet.py", "-c", str(case.config), "--infer_img", str(case.image)]
-    asked = ["--draw_threshold", str(COMMAND_THRESHOLD), "--top_k", str(COMMAND_BOXES), "--method", METHOD]
-    return [*program, *asked, "--cam_out", out, "--target_feature_layer_name", layer, *more, "-o", f"weights={weights}"]
+    asked = ["--draw_threshold", str(COMMAND_THRESHOLD), "--top_k", str(COMMAND_BOXES), "--cam_out", out]
+    how = ["--target_feature_layer_name", layer, "--method", METHOD, *more]
+    return [*program, *asked, *how, "-o", f"weights={weights}"]
 
 
 def _highest_score(pictures: Path) -> float:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""ppdet's plain inference of one image, as its tools/infer.py does it: CONFIG WEIGHTS IMAGE THRESHOLD OUT.
+"""ppdet's plain inference of an image or a folder, as its tools/infer.py does it: CONFIG WEIGHTS IMAGES THRESHOLD OUT.
 
 ppdet is imported first, as its users import it; the repairs without which no R-CNN runs come after it, and one for its
 drawing, which asks Pillow for a method that Pillow 10 has no more.
@@ -29,12 +29,13 @@ def text_size(draw: ImageDraw.ImageDraw, text: str) -> tuple[int, int]:
 def main() -> None:
     repair(trainer_module)
     ImageDraw.ImageDraw.textsize = text_size  # type: ignore[attr-defined]
-    config, weights, image, threshold, out = sys.argv[1:]
+    config, weights, images, threshold, out = sys.argv[1:]
+    files = sorted(map(str, Path(images).iterdir())) if Path(images).is_dir() else [images]
     settings = load_config(config)
     merge_config({"use_gpu": False, "weights": weights})
     trainer = Trainer(settings, mode="test")
     trainer.load_weights(weights)
-    trainer.predict([image], draw_threshold=float(threshold), output_dir=out, save_results=False, visualize=True)
+    trainer.predict(files, draw_threshold=float(threshold), output_dir=out, save_results=False, visualize=True)
 
 
 if __name__ == "__main__":

@@ -20,14 +20,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import measuring  # noqa: E402
-from cases import CASES, prepare_weights  # noqa: E402
+from cases import CASES, ROOT, prepare_weights  # noqa: E402
 from measuring import alone  # noqa: E402
 
 Record = dict[str, object]
-PARTS = ("machine", "boxes", "commands", "refined", "growth")
+PARTS = ("machine", "boxes", "commands", "stages", "refined", "growth", "folder")
 COUNTS, QUICK_COUNTS = (1, 10, 50, 100), (1, 10)
 PIXELS, QUICK_PIXELS = (320, 640, 960, 1280), (320, 640)
 COUNT_CASES, PIXEL_CASES = ("blazeface", "ssd", "ppyoloe", "faster_rcnn"), ("ppyoloe", "retinanet")
+FOLDER_CASES = ("demo_blazeface", "demo_ppyoloe")
 
 
 def seconds(values: Iterable[float]) -> str:
@@ -113,15 +114,20 @@ def commands_table(records: Sequence[Record]) -> str:
     )  # fmt: skip
 
 
-def refined_table(records: Sequence[Record]) -> str:
-    """Returns a line per case: a box's map as it is and refined, and whole commands with refined maps."""
+def variant_table(records: Sequence[Record], name: str) -> str:
+    """Returns a line per case: a box's map as it is and made otherwise, and whole commands with the latter.
+
+    Args:
+        records: of the cases.
+        name: of how it is made otherwise.
+    """
     rows = [
         (
             of["case"],
             str(of["boxes"]),
             seconds(of["as_they_are"]),
-            seconds(of["refined"]),
-            f"{ratio(of['refined'], of['as_they_are']):.1f}",
+            seconds(of["changed"]),
+            f"{ratio(of['changed'], of['as_they_are']):.1f}",
             seconds(of["plain"]),
             seconds(of["ours"]),
             f"{ratio(of['ours'], of['plain']):.2f}",
@@ -132,8 +138,32 @@ def refined_table(records: Sequence[Record]) -> str:
     ]
     return table(
         (
-            "case", "boxes", "as it is, s per box", "refined, s per box", "times as long", "plain inference, s",
-            "refined, s", "times as long", "plain, MB", "refined, MB",
+            "case", "boxes", f"{measuring.METHOD}, s per box", f"{name}, s per box", "times as long",
+            "plain inference, s", f"{name}, s", "times as long", "plain, MB", f"{name}, MB",
+        ),
+        rows,
+    )  # fmt: skip
+
+
+def folder_table(records: Sequence[Record]) -> str:
+    """Returns a line per case: whole commands over a folder, by how many threads draw."""
+    drawing = [f"workers {workers}" for workers in measuring.FOLDER_WORKERS]
+    rows = [
+        (
+            of["case"],
+            f"{of['images']}, {of['boxes']}",
+            seconds(of["plain"]),
+            seconds(of["computing alone"]),
+            *(seconds(of[name]) for name in drawing),
+            *(f"{ratio(of[name], of['computing alone']):.2f}" for name in drawing),
+            f"{of['workers 2, MB']:.0f}",
+        )
+        for of in records
+    ]
+    return table(
+        (
+            "case", "images, boxes", "plain inference, s", "computing alone, s", *(f"{name}, s" for name in drawing),
+            *(f"{name}, times computing alone" for name in drawing), "workers 2, MB",
         ),
         rows,
     )  # fmt: skip
@@ -172,6 +202,9 @@ def main() -> None:
     parser.add_argument("--heavy_repeats", type=int, default=2, help="where BBoxCAM takes many seconds per box")
     parser.add_argument("--quick", action="store_true", help="two repeats, fewer sizes")
     parser.add_argument("--weights", type=Path, default=Path("demo_out/speed"), help="folder for seeded weights")
+    parser.add_argument(
+        "--images", type=Path, default=ROOT / "demo" / "drawn", help="folder of many images, for `folder`"
+    )
     parser.add_argument("--out", type=Path, help="JSON file of all numbers")
     options = parser.parse_args()
     few, many = (min(options.heavy_repeats, 2), 2) if options.quick else (options.heavy_repeats, options.repeats)
@@ -203,9 +236,12 @@ def main() -> None:
             record for case in cases for record in measuring.commands(case.name, folder, few if case.heavy else many)
         ]
         show("commands", records, commands_table(records))
+    if "stages" in options.parts:
+        records = [measuring.staged(case.name, folder, few if case.heavy else many) for case in cases]
+        show("stages", records, variant_table(records, measuring.DEFAULT_METHOD))
     if "refined" in options.parts:
         records = [measuring.refined(case.name, folder, few if case.heavy else many) for case in cases]
-        show("refined", records, refined_table(records))
+        show("refined", records, variant_table(records, "refined"))
     if "growth" in options.parts:
         counts = [
             record
@@ -220,6 +256,11 @@ def main() -> None:
             for size in (QUICK_PIXELS if options.quick else PIXELS)
         ]
         show("growth", {"counts": counts, "pixels": pixels}, growth_tables(counts, pixels))
+    if "folder" in options.parts:
+        images = sorted(options.images.glob("*.jpg"))[: 6 if options.quick else 60]
+        chosen = [case for case in cases if case.name in FOLDER_CASES]
+        records = [measuring.folder(case.name, folder, images, few) for case in chosen]
+        show("folder", records, folder_table(records))
 
 
 if __name__ == "__main__":

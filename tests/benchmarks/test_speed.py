@@ -27,10 +27,21 @@ def test_speed_benchmark_of_a_small_case(tmp_path):
     for record in found["commands"]:
         assert record["boxes"] == 10
         assert min(record["plain"]) > 0 and record["plain_mb"] > 100
-    for record in found["refined"]:
+    for record in (*found["refined"], *found["stages"]):
         assert record["boxes"] == 10
-        assert 0 < min(record["as_they_are"]) < min(record["refined"])
+        assert 0 < min(record["as_they_are"]) < min(record["changed"])
         assert min(record["ours"]) > 0 and record["ours_mb"] > 100
+    (record,) = found["folder"]
+    assert (record["case"], record["images"]) == ("demo_blazeface", 6) and record["boxes"] > 0
+    assert all(len(record[key]) == 2 for key in ("plain", "computing alone", "workers 0", "workers 1", "workers 2"))
     titles = [line for line in done.stdout.splitlines() if line.startswith("### ")]
-    assert [title.split()[1] for title in titles] == ["machine", "boxes", "commands", "refined", "growth"]
+    assert [title.split()[1] for title in titles] == [
+        "machine",
+        "boxes",
+        "commands",
+        "stages",
+        "refined",
+        "growth",
+        "folder",
+    ]
     assert "| demo_faster_rcnn | bbox_head.roi_extractor |" in done.stdout
