@@ -88,23 +88,10 @@ class _SeenEnough(Exception):
     """The rest of the backbone is not wanted."""
 
 
-@dataclass(frozen=True)
-class BackboneGrids:
-    """What a backbone has inside.
-
-    Attributes:
-        layers: path, and height and width of a feature map, in the order they come.
-        first_centres: rows of a feature map -> where the first one looks: the centre of its receptive field, without
-            what lies around the input, in pixels of the network input. A kernel of 3 with a padding of 1 looks around
-            the first of two pixels, at 0.5; patches of two pixels look between them, at 1.0.
-    """
-
-    layers: tuple[tuple[str, tuple[int, int]], ...]
-    first_centres: Mapping[int, float]
-
-
-def backbone_grids(detector: Detector, input_hw: tuple[int, int], *, last_rows: int) -> BackboneGrids:
-    """Returns the feature maps within the backbone, and where they look.
+def backbone_grids(
+    detector: Detector, input_hw: tuple[int, int], *, last_rows: int
+) -> tuple[tuple[str, tuple[int, int]], ...]:
+    """Returns path, and height and width, of each feature map within the backbone, in the order they come.
 
     Args:
         detector: with its weights or without.
@@ -117,13 +104,10 @@ def backbone_grids(detector: Detector, input_hw: tuple[int, int], *, last_rows: 
     """
     backbone = resolve_layer(detector.model, BACKBONE)
     found: list[tuple[str, tuple[int, int]]] = []
-    steps: list[tuple[int, int, float | None]] = []
-
     grids = detector.extractor.grids(1, input_hw)
 
     def see(path: str) -> Callable[[nn.Layer, Output, Output], None]:
-        def note(layer: nn.Layer, inputs: Output, output: Output) -> None:
-            steps.extend(_step(layer, inputs, output))
+        def note(layer: nn.Layer, _inputs: Output, output: Output) -> None:
             seen = [(int(tensor.shape[2]), int(tensor.shape[3])) for tensor in feature_maps(output, layer, grids)]
             found.extend((path, grid_hw) for grid_hw in seen)
             if any(rows == last_rows for rows, _ in seen):
@@ -136,61 +120,32 @@ def backbone_grids(detector: Detector, input_hw: tuple[int, int], *, last_rows: 
         for name, layer in backbone.named_sublayers():
             stack.callback(layer.register_forward_post_hook(see(f"{BACKBONE}.{name}")).remove)
         try:
-            backbone({"image": paddle.zeros([1, 3, *input_hw])})
-        except _SeenEnough:
-            pass
+            run_backbone(detector, paddle.zeros([1, 3, *input_hw]))
         except Exception as error:  # anything: it may be made for other inputs only
             raise LayerError(
                 f"the backbone of {detector.name} does not run on an empty input of {input_hw[0]} x {input_hw[1]} "
                 f"pixels: {first_line(error)}. Name the layers instead of --refine_by auto"
             ) from error
-    return BackboneGrids(tuple(found), first_centres(input_hw[0], steps))
+    return tuple(found)
 
 
-def _step(layer: nn.Layer, inputs: Output, output: Output) -> list[tuple[int, int, float | None]]:
-    """Returns the rows that a convolution or pooling is given and gives, and where its first one looks among those."""
-    given = inputs[0] if isinstance(inputs, (tuple, list)) and inputs else inputs
-    if not (isinstance(given, paddle.Tensor) and isinstance(output, paddle.Tensor) and given.ndim == output.ndim == 4):
-        return []
-    first = None
-    if isinstance(layer, nn.Conv2D):
-        first = _first_place(layer._kernel_size, layer._padding)
-    elif isinstance(layer, (nn.MaxPool2D, nn.AvgPool2D)):
-        first = _first_place(getattr(layer, "ksize", None) or layer.kernel_size, layer.padding)
-    return [(int(given.shape[2]), int(output.shape[2]), first)] if first is not None else []
-
-
-def _first_place(kernel: object, padding: object) -> float | None:
-    """Returns the middle of a kernel's first place along one axis, in cells that it is given, the first one at 0."""
-    size, around = (one[0] if isinstance(one, (list, tuple)) else one for one in (kernel, padding))
-    return (size - 1) / 2 - around if isinstance(size, int) and isinstance(around, int) else None
-
-
-def first_centres(input_rows: int, steps: Sequence[tuple[int, int, float | None]]) -> dict[int, float]:
-    """Returns where the first row of feature maps looks, by how many rows they have.
+def run_backbone(detector: Detector, image: paddle.Tensor, *, until: nn.Layer | None = None) -> None:
+    """Runs the backbone, for those who watch its layers.
 
     Args:
-        input_rows: of the network input.
-        steps: rows that a layer is given, rows that it gives, and the middle of its kernel's first place among those
-            that it is given; in the order they come. Of several between the same rows the mean counts. Where rows
-            become fewer and no layer is seen to do so, it is a function: one that takes the image apart at its
-            beginning looks evenly, a pooling later around every second row.
-
-    Example:
-        >>> first_centres(64, [(64, 32, 0.0), (32, 32, 0.0), (32, 16, 0.5)])
-        {64: 0.5, 32: 0.5, 16: 1.5}
+        detector: with its weights or without.
+        image: [N, 3, H, W].
+        until: the last layer that is wanted; what comes behind it does not run.
     """
-    centres = {input_rows: 0.5}
-    for given, _, _ in steps:
-        if given not in centres and given < input_rows:
-            above = min(rows for rows in centres if rows > given)
-            evenly = 0.5 * (above / given - 1) if above == input_rows else 0.0
-            centres[given] = centres[above] + evenly * input_rows / above
-        for rows in [given_to for given_from, given_to, _ in steps if given_from == given and given_to < given]:
-            if rows not in centres and given in centres:
-                firsts = [first for one, other, first in steps if (one, other) == (given, rows) and first is not None]
-                centres[rows] = centres[given] + float(np.mean(firsts)) * input_rows / given
-    return centres
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.suppress(_SeenEnough))
+        if until is not None:
+            stack.callback(until.register_forward_post_hook(_stop).remove)
+        resolve_layer(detector.model, BACKBONE)({"image": image})
+
+
+def _stop(_layer: nn.Layer, _inputs: Output, _output: Output) -> None:
+    raise _SeenEnough
 
 
 def _reached(

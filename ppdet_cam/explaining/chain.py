@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,6 @@ class Asked:
         roi_layers: and for layers that see one row per RoI.
         attention: the same for cross-attention, which takes the layers' place where the method looks at it.
         stages: paths of the stages inside the layers that the method looks at as well, the finest first.
-        shifts: stride -> how far the grids of the stages are moved to where they look (`finer.looks_from`).
     """
 
     question: Question
@@ -50,7 +49,6 @@ class Asked:
     roi_layers: tuple[str, ...]
     attention: dict[str, tuple[int, ...] | None]
     stages: tuple[str, ...] = ()
-    shifts: Mapping[float, float] = dataclasses.field(default_factory=dict)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -107,7 +105,6 @@ def asked_of(detector: Detector, question: Question) -> Asked:
         tuple(roi_layers),
         attention,
         looked_into,
-        looks_from(detector) if looked_into else {},
     )
 
 
@@ -273,7 +270,8 @@ def _mapped(
         looked_at.append(own)
         if asked.method.levels is Levels.STAGES:
             stages = {path: [feature for feature in features if feature.layer == path] for path in asked.stages}
-            found.append(staged(own, stages, asked.method, geometry, cell_strides=strides, shifts=asked.shifts))
+            shifts = looks_from(detector) if asked.stages else {}
+            found.append(staged(own, stages, asked.method, geometry, cell_strides=strides, shifts=shifts))
             of_part = found[-1].on_image
         else:
             of_part = map_on_image(own, asked.method, geometry, cell_strides=strides)

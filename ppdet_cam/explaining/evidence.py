@@ -32,7 +32,7 @@ def map_on_image(
     *,
     cell_strides: CellStrides | None = None,
     blur_yx: tuple[float, float] = (0.0, 0.0),
-    shifts: Mapping[float, float] = MappingProxyType({}),
+    shifts: Mapping[float, tuple[float, float]] = MappingProxyType({}),
 ) -> OnImage:
     """Returns (heatmap, each level's share of the evidence, whether the map shows something).
 
@@ -47,7 +47,8 @@ def map_on_image(
         geometry: where the image lies in the network input.
         cell_strides: the size of a cell, for grids of which the head says so.
         blur_yx: standard deviations, in original pixels, of a Gaussian that smooths each level's map on its grid.
-        shifts: stride -> how far the grids of it are moved, right and down, in network input pixels.
+        shifts: stride -> how far the grids of it are moved, down and to the right, in network input pixels; coarser
+            grids than any of them as the coarsest.
 
     Returns:
         heatmap: float32 [H, W], >= 0, original pixels; all zero unless the status is OK.
@@ -61,7 +62,7 @@ def map_on_image(
     grids = [
         GridMap(
             method.function(*given) if given and finite else np.zeros(feature.grid_hw),
-            _placement(feature, geometry, stride_yx, shifts.get(stride_yx[0], 0.0)),
+            _placement(feature, geometry, stride_yx, _shift_of(stride_yx, shifts)),
         )
         for feature, given, stride_yx in zip(features, inputs, strides)
     ]
@@ -259,10 +260,18 @@ def _stride_yx(feature: FeatureMap, geometry: ImageGeometry, cell_strides: CellS
     return nominal_stride(padded_height, height), nominal_stride(padded_width, width)
 
 
+def _shift_of(stride_yx: tuple[float, float], shifts: Mapping[float, tuple[float, float]]) -> tuple[float, float]:
+    known = [stride for stride in shifts if stride <= stride_yx[0]]
+    return shifts[max(known)] if known else (0.0, 0.0)
+
+
 def _placement(
-    feature: FeatureMap, geometry: ImageGeometry, stride_yx: tuple[float, float], shift_px: float = 0.0
+    feature: FeatureMap,
+    geometry: ImageGeometry,
+    stride_yx: tuple[float, float],
+    shift_yx: tuple[float, float] = (0.0, 0.0),
 ) -> GridPlacement:
     pooled = feature.pooled_xyxy or feature.roi_xyxy
     if pooled is None:
-        return image_placement(geometry, stride_yx=stride_yx, shift_px=shift_px)
+        return image_placement(geometry, stride_yx=stride_yx, shift_yx=shift_yx)
     return roi_placement(box_on_original(pooled, geometry), grid_hw=feature.grid_hw)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 
 from ppdet_cam.detectors.detector import Detector
-from ppdet_cam.detectors.inner_layers import BACKBONE, BackboneGrids, backbone_grids
+from ppdet_cam.detectors.inner_layers import BACKBONE, backbone_grids
+from ppdet_cam.detectors.looking import look_offsets
 from ppdet_cam.errors import LayerError
 from ppdet_cam.explaining.projection import nominal_stride
 
@@ -15,13 +17,12 @@ FINE_STRIDES = (2.0, 4.0)
 COARSE_STRIDE = 8.0
 STAGE_STRIDES = (2.0, 4.0, 8.0, 16.0)
 INPUT_PX = 128  # strides do not depend on it
-# Which part of it trained backbones leave. The centroids of single cells' gradients in the image lie about half as far
-# off as the kernels alone would have it, and maps moved by half are the truest on real detectors: docs/faithfulness.md.
-LEFT_BY_TRAINING = 0.5
 LAST_STRIDE = 64  # nothing that is looked for lies behind a layer so coarse
 
 _Grids = Sequence[tuple[str, tuple[int, int]]]
-_found: weakref.WeakKeyDictionary[Detector, BackboneGrids] = weakref.WeakKeyDictionary()
+_Offsets = dict[float, tuple[float, float]]
+_found: weakref.WeakKeyDictionary[Detector, _Grids] = weakref.WeakKeyDictionary()
+_looking: weakref.WeakKeyDictionary[Detector, tuple[Path | None, _Offsets]] = weakref.WeakKeyDictionary()  # by weights
 
 
 def finer_layers(detector: Detector) -> tuple[str, ...]:
@@ -40,7 +41,7 @@ def finer_layers(detector: Detector) -> tuple[str, ...]:
         >>> finer_layers(detector)  # of a CSPResNet  # doctest: +SKIP
         ('model.backbone.stem', 'model.backbone.stages.0')
     """
-    return finer_of(_grids_of(detector).layers, detector.name)
+    return finer_of(_grids_of(detector), detector.name)
 
 
 def stages_of(detector: Detector, path: str) -> tuple[str, ...]:
@@ -63,30 +64,28 @@ def stages_of(detector: Detector, path: str) -> tuple[str, ...]:
     if path != BACKBONE:
         return ()
     try:
-        return stages_among(_grids_of(detector).layers)
+        return stages_among(_grids_of(detector))
     except LayerError:
         return ()
 
 
-def looks_from(detector: Detector) -> dict[float, float]:
-    """Returns how far the backbone's grids lie from where they look, by their stride.
+def looks_from(detector: Detector) -> dict[float, tuple[float, float]]:
+    """Returns how far the stages' grids lie from where they look, by their stride; measured once per detector.
 
-    A grid is drawn with its cells side by side, cell i from i to i + 1 strides. Convolutions of odd kernels look around
-    pixel i times the stride, the corner of that cell: half a stride less half a pixel to the left and above, at stride
-    16 seven pixels and a half. Training makes up for a part of it, as boxes are predicted from the cells' centres, and
-    a kernel's weights need not be even. Maps of several strides have to be moved before they are held against each
-    other.
+    Maps of several strides have to be moved before they are held against each other: at stride 16 cells may look a
+    whole cell to the left and above.
+
+    Args:
+        detector: with its weights.
 
     Returns:
-        Stride -> the shift to the right and below, in pixels of the network input; negative as a rule. Of a backbone
-        that does not run on an empty input nothing is known.
+        Stride -> the shift down and to the right, in pixels of the network input (`looking.look_offsets`). Of a
+        backbone that has no stages, or does not run on an empty input, nothing is known.
     """
-    try:
-        centres = _grids_of(detector).first_centres
-    except LayerError:
-        return {}
-    strides = {INPUT_PX / rows: centre for rows, centre in centres.items()}
-    return {stride: LEFT_BY_TRAINING * (centre - stride / 2) for stride, centre in strides.items()}
+    if detector not in _looking or _looking[detector][0] != detector.weights:
+        stages = stages_of(detector, BACKBONE)
+        _looking[detector] = detector.weights, dict(look_offsets(detector, stages)) if stages else {}
+    return _looking[detector][1]
 
 
 def stages_among(grids: _Grids) -> tuple[str, ...]:
@@ -100,7 +99,7 @@ def stages_among(grids: _Grids) -> tuple[str, ...]:
     return tuple(stages)
 
 
-def _grids_of(detector: Detector) -> BackboneGrids:
+def _grids_of(detector: Detector) -> _Grids:
     if detector not in _found:
         _found[detector] = backbone_grids(detector, (INPUT_PX, INPUT_PX), last_rows=INPUT_PX // LAST_STRIDE)
     return _found[detector]

@@ -42,18 +42,20 @@ def nominal_stride(input_length: int, cells: int) -> float:
     return ratio
 
 
-def image_placement(geometry: ImageGeometry, *, stride_yx: tuple[float, float], shift_px: float = 0.0) -> GridPlacement:
+def image_placement(
+    geometry: ImageGeometry, *, stride_yx: tuple[float, float], shift_yx: tuple[float, float] = (0.0, 0.0)
+) -> GridPlacement:
     """Returns where a grid over the whole network input lies on the original image.
 
     Args:
         geometry: where the image lies in the network input.
         stride_yx: network input pixels per cell.
-        shift_px: how far to the right and below of the input's corner the grid's corner lies, in network input pixels.
+        shift_yx: how far below and to the right of the input's corner the grid's corner lies, in network input pixels.
     """
     return GridPlacement(
         top_left_yx=(
-            (shift_px - geometry.offset_yx[0]) / geometry.scale_yx[0],
-            (shift_px - geometry.offset_yx[1]) / geometry.scale_yx[1],
+            (shift_yx[0] - geometry.offset_yx[0]) / geometry.scale_yx[0],
+            (shift_yx[1] - geometry.offset_yx[1]) / geometry.scale_yx[1],
         ),
         cell_yx=(stride_yx[0] / geometry.scale_yx[0], stride_yx[1] / geometry.scale_yx[1]),
     )

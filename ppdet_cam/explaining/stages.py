@@ -43,7 +43,7 @@ def staged(
     geometry: ImageGeometry,
     *,
     cell_strides: CellStrides | None = None,
-    shifts: Mapping[float, float] = MappingProxyType({}),
+    shifts: Mapping[float, tuple[float, float]] = MappingProxyType({}),
 ) -> Staged:
     """Returns the map on which a layer and the stages inside of it agree.
 

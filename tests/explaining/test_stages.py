@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -10,9 +12,10 @@ from support.places import ROOT
 
 from ppdet_cam import Explainer
 from ppdet_cam.detectors.building import build_detector
-from ppdet_cam.detectors.inner_layers import first_centres
+from ppdet_cam.detectors.detector import Detector
+from ppdet_cam.detectors.looking import look_offsets, squared_centroids
 from ppdet_cam.explaining.evidence import map_on_image
-from ppdet_cam.explaining.finer import LEFT_BY_TRAINING, looks_from, stages_among, stages_of
+from ppdet_cam.explaining.finer import looks_from, stages_among, stages_of
 from ppdet_cam.explaining.projection import project
 from ppdet_cam.explaining.stages import GATE_WIDENING, STAGE_SMOOTHING, is_blind, staged
 from ppdet_cam.methods import agreement, cells_reached, methods
@@ -204,44 +207,92 @@ def test_stages_of_an_ssd_are_found_without_the_levels_behind() -> None:
 # --- where they look
 
 
-def test_first_centres_by_hand() -> None:
-    """Kernels of 3 stay at the first pixel; patches of 2 look between two cells, here 2 pixels wide."""
-    assert first_centres(64, [(64, 32, 0.0), (32, 32, 0.0), (32, 16, 0.5)]) == {64: 0.5, 32: 0.5, 16: 1.5}
-    # nobody is seen to halve: at the beginning the image is taken apart, later every other row is pooled around
-    assert first_centres(64, [(32, 32, 0.0), (16, 16, 0.0)]) == {64: 0.5, 32: 1.0, 16: 1.0}
-    # two ways side by side, as in a shortcut: their mean
-    assert first_centres(64, [(64, 32, 0.0), (64, 32, 0.5)])[32] == 0.75
+def looking_at(tap_yx: tuple[int, int]) -> paddle.nn.Layer:
+    """A layer of stride 2 whose cells answer to one pixel each: that of its kernel of 3 at `tap_yx`."""
+    layer = paddle.nn.Conv2D(3, 3, 3, stride=2, padding=1, bias_attr=False)
+    kernel = np.zeros(layer.weight.shape, np.float32)
+    kernel[range(3), range(3), tap_yx[0], tap_yx[1]] = 1.0
+    layer.weight.set_value(paddle.to_tensor(kernel))
+    return layer
 
 
-@pytest.mark.parametrize("name", ["ssd", "picodet"])
-def test_impulses_of_the_image_are_seen_where_the_grids_are_moved_to(name: str, detector_of) -> None:
-    """Of the real backbone's strided layers, all weights 1: the cells that see a pixel lie around it, when moved."""
-    detector = detector_of(name)
-    shifts = looks_from(detector)
-    strided = [
-        (int(layer._kernel_size[0]), int(layer._stride[0]), layer._padding)
-        for _, layer in detector.model.backbone.named_sublayers()
-        if isinstance(layer, paddle.nn.Conv2D) and int(layer._stride[0]) > 1
-    ]
-    pixels = paddle.arange(256, dtype="float32")
-    weights, stride = paddle.eye(256), 1
-    for kernel, step, padding in strided[:4]:
-        one = paddle.nn.functional.conv1d(
-            weights.unsqueeze(1),
-            paddle.ones([1, 1, kernel]),
-            stride=step,
-            padding=padding if isinstance(padding, int) else padding[0],
-        )
-        weights, stride = one.squeeze(1), stride * step  # [pixel, cell]
-        cell = weights.shape[1] // 2
-        seen = float((weights[:, cell] * (pixels + 0.5)).sum() / weights[:, cell].sum())
-        assert seen == pytest.approx((cell + 0.5) * stride + shifts[float(stride)] / LEFT_BY_TRAINING)
+class Planted(paddle.nn.Layer):
+    """A backbone of strides 2 and 4 that looks where its kernels say."""
+
+    def __init__(self, *taps: tuple[int, int]) -> None:
+        super().__init__()
+        self.first, self.second = map(looking_at, taps)
+        self.behind = paddle.nn.Linear(1, 1)
+
+    def forward(self, inputs: dict[str, paddle.Tensor]) -> paddle.Tensor:
+        """Fails behind what is looked at: nobody may come here."""
+        return self.behind(self.second(self.first(inputs["image"])))
+
+
+def small_detector(weights: Path | None = None) -> Detector:
+    detector, _ = build_detector(ROOT / FAMILIES["picodet"].config, overrides=FAMILIES["picodet"].overrides)
+    if weights is not None:
+        detector.load_weights(str(weights))
+    return detector
+
+
+def test_cells_look_where_their_kernels_are_planted() -> None:
+    """Cell i of stride 2 is drawn around 2i + 1; its last pixel's middle is 2i + 1.5, its first one's 2i - 0.5.
+
+    Cell i of stride 4 is drawn around 4i + 2. The last cell of its kernel is 2i + 1, whose last pixel's middle is
+    4i + 3.5; the middle cell is 2i, whose first pixel's middle is 4i - 0.5.
+    """
+    detector = small_detector()
+    detector.model.backbone = Planted((2, 0), (2, 1))
+    found = dict(look_offsets(detector, ["model.backbone.first", "model.backbone.second"]))
+    assert found == {2.0: pytest.approx((0.5, -1.5)), 4.0: pytest.approx((1.5, -2.5))}
+
+
+def test_cells_that_answer_to_nothing_are_not_moved() -> None:
+    """A dead layer has no place."""
+    detector = small_detector()
+    detector.model.backbone = Planted((1, 1), (1, 1))
+    detector.model.backbone.second.weight.set_value(paddle.zeros_like(detector.model.backbone.second.weight))
+    found = dict(look_offsets(detector, ["model.backbone.first", "model.backbone.second"]))
+    assert found == {2.0: pytest.approx((-0.5, -0.5))}
+
+
+def test_looking_is_measured_with_the_weights_of_the_explanation(tmp_path) -> None:
+    """Not with those that the model was built with, when the question was checked; and once only."""
+    paddle.seed(1)
+    paddle.save(small_detector().model.state_dict(), str(tmp_path / "trained.pdparams"))
+    paddle.seed(2)
+    detector = small_detector()
+    before = looks_from(detector)
+    detector.load_weights(str(tmp_path / "trained.pdparams"))
+    after = looks_from(detector)
+    assert after is looks_from(detector)
+    assert set(after) == set(before) == {2.0, 4.0, 8.0, 16.0}
+    assert all(after[stride] != before[stride] for stride in after)
+    assert after == looks_from(small_detector(tmp_path / "trained.pdparams"))
+
+
+def test_squared_centroids_by_hand() -> None:
+    """Of the channels' squares: 1 and 9 on one row, at 0.5 and 1.5; signs do not count."""
+    gradients = np.zeros((2, 2, 3, 4))
+    gradients[0, 0, 2, 0], gradients[0, 1, 2, 1] = 1.0, -3.0
+    np.testing.assert_allclose(squared_centroids(gradients), [[2.5, (0.5 + 9 * 1.5) / 10], [np.nan, np.nan]])
+
+
+def test_looking_leaves_no_trace_in_the_model(detector_of, photo) -> None:
+    """Same detections, no gradient at any parameter, no hook."""
+    detector = detector_of("picodet")
+    before = detector.predict(photo)
+    dict(look_offsets(detector, stages_of(detector, "model.backbone")))
+    np.testing.assert_array_equal(detector.predict(photo), before)
+    assert all(parameter.grad is None for parameter in detector.model.parameters())
+    assert not any(layer._forward_post_hooks for _, layer in detector.model.backbone.named_sublayers())
 
 
 def test_stages_are_moved_before_they_are_held_against_each_other() -> None:
     """An impulse at pixel 32, seen by cell 8 of stride 4 and cell 2 of stride 16: side by side they would miss."""
     own, stage = impulse("own", 4, 2, 2, around=1), impulse("stage", 16, 8, 8, around=1)
-    shifts = {4.0: -1.5, 16.0: -7.5}
+    shifts = {4.0: (-1.5, -1.5), 16.0: (-7.5, -7.5)}
     heatmap = staged([own], {"stage": [stage]}, STAGECAM, GEOMETRY, shifts=shifts).on_image[0]
     assert np.unravel_index(heatmap.argmax(), heatmap.shape) == (32, 32)
     assert heatmap[32, 32] == pytest.approx(heatmap.max())
