@@ -2,7 +2,7 @@
 
     python benchmarks/deployed.py FOLDER IMAGE [--samples 200] [--batch_size 8]
 
-The model's own time is that of as many images, already prepared, in batches of the same size.
+The model's own time is that of its graph on the same images in the same batches.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,37 +23,41 @@ from ppdet_cam.structures import Frame
 METHODS = ("drise", "occlusion")
 
 
-def model_seconds(folder: Path, frame: Frame, *, images: int, batch: int) -> float:
-    """Returns the CPU seconds that the graph alone takes for so many images in batches."""
-    detector = build_deployed(folder)
-    batch = 1 if detector.takes_one else batch
-    inputs = detector.prepared([frame] * batch)
-    detector.run(inputs)
-    started = time.process_time()
-    for _ in range(-(-images // batch)):
-        detector.run(inputs)
-    return (time.process_time() - started) * images / (batch * -(-images // batch))
+@dataclass(frozen=True)
+class Cost:
+    """What a method took.
+
+    Attributes:
+        images: that the graph ran on.
+        seconds: of the CPU, in all.
+        alone: those of the graph.
+    """
+
+    images: int
+    seconds: float
+    alone: float
 
 
-def method_seconds(
-    folder: Path, frame: Frame, method: str, *, samples: int | None, batch: int, boxes: int
-) -> tuple[float, int]:
-    """Returns the CPU seconds that a method takes, and how many images it ran."""
-    detector, counted = build_deployed(folder), 0
+def cost_of(folder: Path, frame: Frame, method: str, *, samples: int | None, batch: int, boxes: int) -> Cost:
+    """Explains an image, with a clock around each run of the graph."""
+    detector, images, alone = build_deployed(folder), 0, 0.0
     run = detector.run
 
-    def counting(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        nonlocal counted
-        counted += len(inputs["image"])
-        return run(inputs)
+    def timed(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        nonlocal images, alone
+        images += len(inputs["image"])
+        started = time.process_time()
+        outputs = run(inputs)
+        alone += time.process_time() - started
+        return outputs
 
-    detector.run = counting  # type: ignore[method-assign]
+    detector.run = timed  # type: ignore[method-assign]
     explainer = Explainer(detector, method=method, samples=samples, batch=batch, top_k=boxes)
     explainer(dataclasses.replace(frame, image=frame.image[:, ::-1].copy()), samples=2)
-    counted = 0
+    images, alone = 0, 0.0
     started = time.process_time()
     explainer(frame)
-    return time.process_time() - started, counted
+    return Cost(images, time.process_time() - started, alone)
 
 
 def main() -> None:
@@ -68,9 +73,9 @@ def main() -> None:
     for method in METHODS:
         for boxes in (1, 4):
             samples = options.samples if method == "drise" else None
-            seconds, images = method_seconds(options.folder, frame, method, samples=samples, batch=batch, boxes=boxes)
-            alone = model_seconds(options.folder, frame, images=images, batch=batch)
-            print(f"{method:<10} {boxes:>5} {images:>7} {seconds:>8.2f} {alone:>12.2f} {seconds / alone:>6.2f}")
+            cost = cost_of(options.folder, frame, method, samples=samples, batch=batch, boxes=boxes)
+            numbers = f"{cost.images:>7} {cost.seconds:>8.2f} {cost.alone:>12.2f} {cost.seconds / cost.alone:>6.2f}"
+            print(f"{method:<10} {boxes:>5} {numbers}")
 
 
 if __name__ == "__main__":

@@ -47,12 +47,13 @@ def rows_of(outputs: Sequence[np.ndarray], *, images: int, said_by: str) -> list
 def detections_of(rows: np.ndarray, class_names: Sequence[str]) -> tuple[Detection, ...]:
     """Returns the rows that are detections; a padding row has class -1."""
     found = []
-    for index, row in enumerate(rows):
-        label = int(row[0])
-        if label < 0 or not np.isfinite(row).all():
+    whole = np.isfinite(rows).all(axis=1)
+    for index, ((label, score, *place), is_whole) in enumerate(zip(rows.tolist(), whole.tolist())):
+        class_id = int(label) if is_whole else -1
+        if class_id < 0:
             continue
-        polygon = polygon_of(row[2:]) if len(row) == ROTATED else None
-        left, top, right, bottom = box_around(polygon) if polygon else (float(value) for value in row[2:6])
-        name = class_names[label] if label < len(class_names) else f"class {label}"
-        found.append(Detection(index, label, name, float(row[1]), (left, top, right, bottom), None, polygon))
+        polygon = polygon_of(rows[index, 2:]) if len(place) > 4 else None
+        left, top, right, bottom = box_around(polygon) if polygon else place
+        name = class_names[class_id] if class_id < len(class_names) else f"class {class_id}"
+        found.append(Detection(index, class_id, name, score, (left, top, right, bottom), None, polygon))
     return tuple(found)
