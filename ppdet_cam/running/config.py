@@ -13,7 +13,7 @@ from ppdet_cam.methods import methods
 from ppdet_cam.outputs.pictures import DEFAULT_KINDS, LAYER_KINDS, REPORT_KINDS, VIDEO_KINDS, Output
 from ppdet_cam.questions.question import ACTIVATIONS, Question
 
-DEFAULT_WORKERS = 2
+DEFAULT_WORKERS = 1  # on two cores a second one takes more than it gives: docs/performance.md
 
 
 @dataclass(frozen=True)
