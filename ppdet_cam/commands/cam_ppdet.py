@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from textwrap import indent
 from typing import TYPE_CHECKING, TypeVar
@@ -308,3 +309,7 @@ def _list_layers(options: argparse.Namespace) -> str:
         from ppdet_cam.commands.layers import layer_table  # here, for the same reason
 
     return layer_table(options.config, options.opt, image=options.infer_img[0] if options.infer_img else None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

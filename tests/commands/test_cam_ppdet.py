@@ -686,6 +686,13 @@ def test_help_and_version_need_neither_paddle_nor_ppdet(flag, tmp_path):
         assert "gradcam" in done.stdout and "--draw_threshold" in done.stdout and "--list_layers" in done.stdout
 
 
+@pytest.mark.parametrize("command", ["cam_ppdet", "cam_eval", "cam_compare", "cam_report", "cam_insight"])
+def test_commands_run_as_modules(command, tmp_path):
+    """`python -m` does what the script does, where no script is installed."""
+    done = in_process_of_its_own("-m", f"ppdet_cam.commands.{command}", "--version", folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{command} {ppdet_cam.__version__}\n", "")
+
+
 def test_reader_that_stops_early_is_no_error(capsys, monkeypatch):
     """`cam_ppdet --list_layers | head` ends quietly."""
     reading, writing = os.pipe()
