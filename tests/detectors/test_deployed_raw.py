@@ -72,6 +72,14 @@ def test_picodets_levels_are_decoded_from_the_middle_of_each_cell() -> None:
     assert found.boxes_xyxy[-1].tolist() == [10.0, 4.0, 18.0, 20.0]
 
 
+@pytest.mark.parametrize("strides", [(8, 15), (16, 8), (1, 1), (8, 2**30)])
+def test_levels_of_other_strides_are_refused(strides: tuple[int, ...]) -> None:
+    """The deployment file may be another model's."""
+    outputs = [np.zeros((1, cells, numbers)) for numbers in (2, 8) for cells in (32, 8)]
+    with pytest.raises(ConfigError, match=r"fpn_stride .* is \[.*gives scores \[1, .*Give the strides of its levels"):
+        raw(*outputs, strides=strides)
+
+
 def test_an_nms_keeps_one_of_boxes_that_overlap() -> None:
     """Both say which rows they kept."""
     found = Raw(BOXES[0], SCORES[0].T, (30.0, 30.0), (3,))

@@ -205,6 +205,9 @@ def raw_of(
         is_scaled: whether the graph knows how the image was scaled, so that its boxes are in original pixels.
         strides: of PicoDet's levels.
         classes: how many there are.
+
+    Raises:
+        ConfigError: PicoDet's levels have other strides.
     """
     scales = np.tile(inputs["scale_factor"][:, ::-1], 2)  # of x, y, x, y
     if is_by_levels(len(outputs), strides):
@@ -244,11 +247,16 @@ def _side_by_side(outputs: Sequence[np.ndarray], classes: int) -> tuple[np.ndarr
 def _of_levels(
     outputs: Sequence[np.ndarray], inputs: Mapping[str, np.ndarray], strides: Sequence[int], scale: np.ndarray
 ) -> Raw:
-    """Returns PicoDet's boxes: the middle of each cell, and from there the mean of each side's distances."""
+    """Returns PicoDet's boxes: the middle of each cell, and from there the mean of each side's distances.
+
+    Raises:
+        ConfigError: the levels have other strides.
+    """
     height, width = inputs["image"].shape[2:]
     boxes = []
-    for stride, distances in zip(strides, outputs[len(strides) :]):
+    for stride, level, distances in zip(strides, outputs, outputs[len(strides) :]):
         rows, columns = math.ceil(height / stride), math.ceil(width / stride)
+        _check_level(stride, rows * columns, level.shape, distances.shape, strides)
         middles_yx = (np.mgrid[:rows, :columns].reshape(2, -1).T + 0.5) * stride
         bins = distances.shape[-1] // 4
         sides = distances.reshape(-1, 4, bins).astype(np.float64)
@@ -259,3 +267,15 @@ def _of_levels(
     limits = inputs["im_shape"][0] / inputs["scale_factor"][0]
     lengths = tuple(len(one) for one in scores)
     return Raw(np.concatenate(boxes) / scale, np.concatenate(scores), (float(limits[1]), float(limits[0])), lengths)
+
+
+def _check_level(
+    stride: int, cells: int, scores: Sequence[int], distances: Sequence[int], strides: Sequence[int]
+) -> None:
+    are_of_cells = len(scores) == len(distances) == 3 and scores[1] == distances[1] == cells
+    if not are_of_cells or not distances[2] or distances[2] % 4:
+        raise ConfigError(
+            f"fpn_stride of the deployment file is {list(strides)}: a level of stride {stride} has {cells} cells on "
+            f"this image, and the graph gives scores {list(scores)} and distances {list(distances)} there. Give the "
+            "strides of its levels, in their order"
+        )
