@@ -79,8 +79,8 @@ def draw(draws: random.Random, here: Path, earlier: Path) -> Drawn:
     shutil.copytree(exported(earlier, model), folder)
     done = [model]
     if draws.random() >= PLAIN_SHARE:
-        for _ in range(draws.choice([1, 1, 1, 1, 2])):
-            way = draws.choice(_WAYS)
+        ways = [draws.choice(_WAYS) for _ in range(draws.choice([1, 1, 1, 1, 2]))]
+        for way in sorted(ways, key=lambda way: way is _in_its_place):  # last: a pipe cannot be spoilt any more
             try:
                 done.append(f"{way.__name__[1:]} {way(draws, folder, earlier)}")
             except OSError:  # what was done before is in its way
@@ -236,8 +236,11 @@ def _labels(draws: random.Random, folder: Path, _earlier: Path) -> str:
 
 def _settings(folder: Path) -> dict[str, object]:
     """Returns what the deployment file says, nothing if it was spoilt before."""
+    content = (folder / DEPLOYMENT_FILE).read_bytes()
+    if b"&" in content:  # values that hold themselves, or that are endless when written out
+        return {}
     try:
-        found = yaml.safe_load((folder / DEPLOYMENT_FILE).read_bytes())
+        found = yaml.safe_load(content)
     except (yaml.YAMLError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
