@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the command line on random images, configs, flags and weights files, and says what should not have happened.
+"""Runs the command line on random inputs of every kind, and says what should not have happened.
 
     python tests/fuzz.py --cases 2000 --seed 0 --out fuzz.json
     python tests/fuzz.py --kinds images,videos --cases 4000      # of some kinds only
@@ -29,14 +29,24 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from fuzzing import annotations, configs, flags, images, insights, runs, videos, weights  # noqa: E402  (needs the path above)
+from fuzzing import (  # noqa: E402  (needs the path above)
+    annotations,
+    configs,
+    deployments,
+    flags,
+    images,
+    insights,
+    runs,
+    videos,
+    weights,
+)
 from fuzzing.oracle import error_of, faults  # noqa: E402
 from fuzzing.running import run_apart, run_here  # noqa: E402
 from fuzzing.world import CONFIG, HOME, Draw, snapshot  # noqa: E402
 
 KINDS = (
     *("images", "configs", "flags", "weights", "classes", "annotations", "videos"),
-    *("reports", "comparisons", "evaluations", "insight"),
+    *("reports", "comparisons", "evaluations", "insight", "deployments"),
 )
 INTERRUPTED_SHARE = 0.03
 EVALUATED = ("-c", str(CONFIG), "--gt", "gt.json", "--images", "1", "--metrics", "pointing", "--out", "evaluated")
@@ -128,6 +138,7 @@ def _one(options: argparse.Namespace, index: int, scratch: Path, earlier: Path, 
         "comparisons": partial(runs.comparison, earlier=earlier),
         "evaluations": partial(runs.evaluation, earlier=earlier),
         "insight": partial(insights.draw, earlier=earlier),
+        "deployments": partial(deployments.draw, earlier=earlier),
     }
     case = Path(tempfile.mkdtemp(dir=scratch))
     here, home = case / "here", case / HOME

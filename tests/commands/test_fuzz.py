@@ -22,11 +22,11 @@ RECORD = {"name": "", "status": "ok", "boxes": [{"files": {"overlay": "0.jpg"}}]
 
 KINDS = {
     *("images", "configs", "flags", "weights", "classes", "annotations", "videos"),
-    *("reports", "comparisons", "evaluations", "insight"),
+    *("reports", "comparisons", "evaluations", "insight", "deployments"),
 }
 
 
-@pytest.mark.parametrize(("cases", "apart"), [(22, 0), pytest.param(220, 10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("cases", "apart"), [(24, 0), pytest.param(240, 10, marks=pytest.mark.slow)])
 def test_random_inputs_leave_no_traceback_and_nothing_half_written(tmp_path, cases, apart):
     """A short run of `tests/fuzz.py`; docs/reliability.md has the long one."""
     words = [sys.executable, str(ROOT / "tests" / "fuzz.py"), f"--cases={cases}", "--seed=7", f"--apart={apart}"]

@@ -80,6 +80,8 @@ def test_wrong_folder_is_refused_before_anything_is_imported(tmp_path, checkout)
     """No folder, one that is no PaddleDetection, and one that is too old: what, and what to do."""
     with pytest.raises(ConfigError, match="there is no such folder. Give that of a PaddleDetection checkout"):
         check(tmp_path / "missing")
+    with pytest.raises(ConfigError, match="there is no such folder. Give that of a PaddleDetection checkout"):
+        check(tmp_path / ("x" * 300))
     with pytest.raises(ConfigError, match=r"is no PaddleDetection: .* did you mean .*PaddleDetection\?"):
         check(checkout / "ppdet")
     with pytest.raises(ConfigError, match=r"is no PaddleDetection: .* did you mean .*PaddleDetection\?"):

@@ -22,7 +22,7 @@ from ppdet_cam.detectors.deployed.folder import read_deployment
 from ppdet_cam.detectors.deployed.output import detections_of, rows_of
 from ppdet_cam.detectors.deployed.preprocess import preprocess_of
 from ppdet_cam.detectors.detector import Detector
-from ppdet_cam.errors import ConfigError, GeometryError, WeightsError
+from ppdet_cam.errors import ConfigError, GeometryError, ImageError, WeightsError
 from ppdet_cam.images.reading import frame_of
 from ppdet_cam.places import PROJECT_ROOT
 from ppdet_cam.structures import Found, Frame
@@ -121,8 +121,39 @@ def test_an_unknown_operation_is_refused() -> None:
     """Nobody could tell where it puts a pixel."""
     with pytest.raises(GeometryError, match=r"Preprocess uses Fisheye.*Known: Resize"):
         preprocess_of([{"type": "Fisheye"}], Path("infer_cfg.yml"))
-    with pytest.raises(ConfigError, match="target_size must be a whole number, or two"):
+    with pytest.raises(ConfigError, match="target_size must be a whole number, or two .*, not 'wide'"):
         preprocess_of([{"type": "Resize", "target_size": "wide"}], Path("infer_cfg.yml"))
+    with pytest.raises(ConfigError, match="size must be a whole number, or two .*, and is not there"):
+        preprocess_of([{"type": "Pad"}], Path("infer_cfg.yml"))
+
+
+@pytest.mark.parametrize(
+    ("operation", "words"),
+    [
+        ({"type": "NormalizeImage", "mean": [1, [1], 1]}, "mean and std must be three numbers each"),
+        ({"type": "NormalizeImage", "mean": "abc"}, "mean and std must be three numbers each"),
+        ({"type": "NormalizeImage", "std": [1e-300, 1, 1]}, "mean and std must be three numbers each, no std of 0"),
+        ({"type": "NormalizeImage", "std": [float("nan"), 1, 1]}, "mean and std must be three numbers each"),
+        ({"type": "PadStride", "stride": "x"}, "stride must be a whole number of at least -1, not 'x'"),
+        ({"type": "Pad", "size": 9, "fill_value": [None, 1, 1]}, "fill_value must be three numbers, not"),
+        ({"type": "WarpAffine", "pad": 0.5}, r"pad must be a whole number of at least 0, not 0\.5"),
+        ({"type": "WarpAffine", "input_w": 0}, "input_w must be a whole number of at least 1, not 0"),
+        ({"type": "Resize", "target_size": 10**12}, "target_size must be above 0 and below 2147483648, not 10000"),
+    ],
+)
+def test_an_operation_with_arguments_that_are_none_is_refused(operation: dict[str, object], words: str) -> None:
+    """When the deployment file is read, without a warning of numpy's."""
+    with pytest.raises(ConfigError, match=f"cannot be made of .*: {words}"):
+        preprocess_of([operation], Path("infer_cfg.yml"))
+
+
+def test_an_operation_that_does_not_suit_the_image_names_both() -> None:
+    """Also when the memory is not enough."""
+    listed: list[dict[str, object]] = [{"type": "Pad", "size": [2**30, 2**30]}]
+    with pytest.raises(
+        ImageError, match=r"Pad of the deployment file fails on the image \(8 x 8 pixels\): .*Check its arg"
+    ):
+        preprocess_of(listed, Path("f")).inputs([Frame(np.zeros((8, 8, 3), np.uint8))])
 
 
 def test_preprocessing_of_bytes_by_a_table_is_that_of_numbers() -> None:
@@ -221,15 +252,6 @@ def test_detections_are_those_of_deploy_python(exported_ssd: Path, tmp_path: Pat
     assert np.allclose(own, theirs, atol=1e-4)
 
 
-def test_weights_of_another_export_are_refused(exported_ssd: Path, tmp_path: Path) -> None:
-    """They do not fit the graph, and that is said when the model is loaded."""
-    shutil.copytree(exported_ssd, tmp_path / "mixed")
-    file = tmp_path / "mixed/model.pdiparams"
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(WeightsError, match=r"cannot load .*exports may be mixed"):
-        build_deployed(tmp_path / "mixed")
-
-
 class Graph:
     """Stands for a graph that finds one box of a class."""
 
@@ -262,11 +284,3 @@ def test_a_graph_of_paddle_3_is_refused_by_paddle_2(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("paddle.__version__", "2.6.2")
     with pytest.raises(WeightsError, match=r"graph of paddle 3, and this is paddle 2\.6\.2.*Install paddle 3"):
         build_deployed(folder_with(tmp_path / "m", "model.json", "model.pdiparams"))
-
-
-def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
-    """Loading it would end the process."""
-    folder = folder_with(tmp_path / "m", "model.pdiparams")
-    (folder / "model.pdmodel").write_bytes(b"garbage garbage")
-    with pytest.raises(WeightsError, match="is no graph, or damaged"):
-        build_deployed(folder)

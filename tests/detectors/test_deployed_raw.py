@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -12,15 +11,13 @@ import numpy as np
 import pytest
 
 from ppdet_cam.detectors.deployed.detector import build_deployed, rows_as_array
-from ppdet_cam.detectors.deployed.folder import read_deployment
 from ppdet_cam.detectors.deployed.raw import PicoDetNms, PpdetNms, Raw, raw_of, suppression_of
-from ppdet_cam.detectors.deployed.running import described, runner_of
 from ppdet_cam.detectors.settings import read_settings
-from ppdet_cam.errors import ConfigError, WeightsError
+from ppdet_cam.errors import ConfigError
 from ppdet_cam.images.reading import frame_of
 from ppdet_cam.places import PROJECT_ROOT
 from ppdet_cam.structures import Frame
-from tests.detectors.test_deployed import config_detector, folder_with
+from tests.detectors.test_deployed import config_detector
 from tests.support.exporting import export, export_demo
 
 SCENE = PROJECT_ROOT / "demo/drawn/scene_1.jpg"
@@ -75,6 +72,14 @@ def test_picodets_levels_are_decoded_from_the_middle_of_each_cell() -> None:
     assert found.boxes_xyxy[-1].tolist() == [10.0, 4.0, 18.0, 20.0]
 
 
+@pytest.mark.parametrize("strides", [(8, 15), (16, 8), (1, 1), (8, 2**30)])
+def test_levels_of_other_strides_are_refused(strides: tuple[int, ...]) -> None:
+    """The deployment file may be another model's."""
+    outputs = [np.zeros((1, cells, numbers)) for numbers in (2, 8) for cells in (32, 8)]
+    with pytest.raises(ConfigError, match=r"fpn_stride .* is \[.*gives scores \[1, .*Give the strides of its levels"):
+        raw(*outputs, strides=strides)
+
+
 def test_an_nms_keeps_one_of_boxes_that_overlap() -> None:
     """Both say which rows they kept."""
     found = Raw(BOXES[0], SCORES[0].T, (30.0, 30.0), (3,))
@@ -107,7 +112,16 @@ def test_an_nms_that_lowers_scores_tells_the_rows_too() -> None:
         (3, "NMS must be its numbers by their names"),
         ({"name": "SoftNMS"}, "NMS 'SoftNMS' is not known.*Known: MultiClassNMS, MatrixNMS"),
         ({"score_treshold": 0.1}, "cannot be made of"),
-        ({"nms_threshold": "half"}, "all must be numbers"),
+        ({"nms_threshold": "half"}, "nms_threshold must be a number, not 'half'"),
+        ({"score_threshold": float("nan")}, "score_threshold must be a number, not nan"),
+        ({"nms_threshold": 10**400}, "nms_threshold must be a number, not 10000"),
+        ({"keep_top_k": 1.5}, r"keep_top_k must be a whole number, not 1\.5"),
+        ({"nms_top_k": 2**31}, "nms_top_k must be a whole number, not 2147483648"),
+        ({"normalized": 1}, "normalized must be true or false, not 1"),
+        (
+            {"name": "MatrixNMS", "nms_top_k": 0},
+            r"nms_top_k of MatrixNMS is 0, over which paddle ends .*-1 for all",
+        ),
         ({"name": "MatrixNMS", "nms_threshold": 0.5}, "MatrixNMS cannot be made of"),
     ],
 )
@@ -136,19 +150,6 @@ def test_an_export_without_nms_finds_what_its_config_finds(tmp_path: Path) -> No
         assert found.candidates is not None and len(found.candidates.scores) == 1344
         assert np.allclose(rows_as_array(found.detections), plain, atol=2e-3)
         assert set(found.rows) == {one.index for one in found.detections}
-
-
-def test_what_a_json_graph_takes_is_looked_up(tmp_path: Path) -> None:
-    """So that a deployment file of another export, which makes other images, is told."""
-    operator = {"#": "1.data", "A": [{"N": "name", "AT": {"D": "image"}}, {"N": "shape", "AT": {"D": [1, 3, 32, 96]}}]}
-    graph = {"program": {"regions": [{"blocks": [{"ops": [operator]}]}]}}
-    folder = folder_with(tmp_path / "m", "model.pdiparams")
-    for text in ("garbage", "[]", json.dumps({"program": 3})):
-        (folder / "model.json").write_text(text, encoding="utf-8")
-        with pytest.raises(WeightsError, match=r"is no graph of paddle 3, or damaged"):
-            runner_of(read_deployment(folder))
-    (folder / "model.json").write_text(json.dumps(graph), encoding="utf-8")
-    assert described(read_deployment(folder)) == {"image": (1, 3, 32, 96)}
 
 
 def test_a_deployment_file_of_another_export_is_told_by_the_size_of_its_images(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import paddle
 import pytest
+from ppdet.modeling.layers import MatrixNMS
 from support.gradient_checks import (
     BACKBONE,
     THRESHOLD,
@@ -23,7 +25,8 @@ from ppdet_cam import Explainer
 from ppdet_cam.detectors.capture import capturing, watching
 from ppdet_cam.detectors.families import families
 from ppdet_cam.detectors.families.base import Source
-from ppdet_cam.errors import ScoreMismatchError
+from ppdet_cam.detectors.families.last_step import check_nms
+from ppdet_cam.errors import ConfigError, ScoreMismatchError
 from ppdet_cam.explaining.gradients import roi_features
 from ppdet_cam.explaining.projection import box_on_original
 from ppdet_cam.polygons import box_around, polygon_of
@@ -450,3 +453,10 @@ def test_cascade_roi_features_lie_at_each_stages_roi(detector_of, photo):
     assert len(set(source.stage_rois)) == 3 and all(feature.gradients.any() for feature in features)
     explanation = explained(detector, photo, [ROI_LAYER])[0]
     assert explanation.box_xyxy_roi == pytest.approx(box_on_original(source.roi_xyxy, forward.geometry))
+
+
+def test_a_matrix_nms_of_no_boxes_is_refused():
+    """Over which paddle would end the process; another number is taken."""
+    check_nms(SimpleNamespace(nms=MatrixNMS(nms_top_k=1)))
+    with pytest.raises(ConfigError, match=r"nms_top_k of MatrixNMS is 0, .*give a number above 0, or -1 for all"):
+        check_nms(SimpleNamespace(nms=MatrixNMS(nms_top_k=0)))

@@ -88,7 +88,8 @@ def draw(draws: random.Random, here: Path) -> Drawn:
     return Drawn((*arguments, "--infer_img", "photo.jpg", *CHOICE), f"{model}: {what}")
 
 
-def _value(draws: random.Random) -> str:
+def yaml_value(draws: random.Random) -> str:
+    """Returns a value as YAML writes it, odd or dangerous."""
     return draws.choice(DANGEROUS if draws.random() < 0.12 else VALUES if draws.random() < 0.8 else LISTS)
 
 
@@ -128,7 +129,7 @@ def _changed_values(draws: random.Random, here: Path, model: str) -> tuple[tuple
             del owner[key]  # type: ignore[attr-defined]
         elif change == "replace":
             name = f"@@{number}@@"
-            owner[key], values[f"'{name}'"] = name, _value(draws)  # type: ignore[index]
+            owner[key], values[f"'{name}'"] = name, yaml_value(draws)  # type: ignore[index]
             shown += f"={values[repr(name)]}"
         elif change == "rename" and isinstance(owner, dict):
             owner[draws.choice([f"{key}x", "", "é", str(key).lower()])] = owner.pop(key)
@@ -146,7 +147,13 @@ def _changed_reader(draws: random.Random, here: Path, model: str) -> tuple[tuple
 
 
 def _changed_text(draws: random.Random, here: Path, model: str) -> tuple[tuple[str, ...], str]:
-    content = yaml.dump(_settings(model), Dumper=_Dumper, sort_keys=False).encode()
+    content, what = garbled_yaml(yaml.dump(_settings(model), Dumper=_Dumper, sort_keys=False).encode(), draws)
+    (here / "mine.yml").write_bytes(content)
+    return ("-c", "mine.yml"), f"text {what}"
+
+
+def garbled_yaml(content: bytes, draws: random.Random) -> tuple[bytes, str]:
+    """Returns YAML that was damaged or that would take endless time or memory, and in words how."""
     changes = {
         "cut off": lambda: content[: draws.randrange(len(content))],
         "bits flipped": lambda: flipped(content, draws, draws.randint(1, 8)),
@@ -160,8 +167,7 @@ def _changed_text(draws: random.Random, here: Path, model: str) -> tuple[tuple[s
         "laughs": lambda: content + _laughs(),
     }
     what = draws.choice(list(changes))
-    (here / "mine.yml").write_bytes(changes[what]())
-    return ("-c", "mine.yml"), f"text {what}"
+    return changes[what](), what
 
 
 def _laughs() -> bytes:
@@ -189,5 +195,5 @@ def _overrides(draws: random.Random, here: Path, model: str) -> tuple[tuple[str,
         key = ".".join(map(str, draws.choice(places)))
         key = draws.choice([key, key, key, key, key + ".x", key[:-1], "." + key, key.replace(".", ".."), "", "é"])
         garbled = [key, f"{key}=", f"={key}", f"{key}=[1", f"{key}=a: b: c"]
-        items.append(draws.choice([f"{key}={_value(draws)}"] * 6 + garbled))
+        items.append(draws.choice([f"{key}={yaml_value(draws)}"] * 6 + garbled))
     return ("-c", f"configs/demo/{model}.yml", "-o", *items), f"-o {items}"

@@ -107,9 +107,14 @@ def furnish(here: Path) -> None:
     (here / "clip.mp4").write_bytes(video(2))
     (here / "font.ttf").write_bytes(font())
     (here / "mine.yml").write_text("use_gpu: false\n", encoding="utf-8")
-    (here / "gt.json").write_text(json.dumps(_annotations()), encoding="utf-8")
+    furnish_annotations(here)
     os.mkfifo(here / "fifo")
     (here / "loop").symlink_to("loop")
+
+
+def furnish_annotations(here: Path) -> None:
+    """Writes ground truth of `photo.jpg`."""
+    (here / "gt.json").write_text(json.dumps(_annotations()), encoding="utf-8")
 
 
 def _annotations() -> dict[str, list[dict[str, object]]]:

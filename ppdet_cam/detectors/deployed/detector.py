@@ -82,9 +82,10 @@ class DeployedDetector:
             outputs = self.run(inputs)
         except Exception as error:  # anything: two libraries in C++
             height, width = frames[0].original_hw
+            said = (str(error).strip() or type(error).__name__).splitlines()[-1][:300]
             raise ImageError(
                 f"{self.name} cannot run {frames[0].path or 'the image'} ({height} x {width} pixels, network input "
-                f"{list(inputs['image'].shape)}): {str(error).strip().splitlines()[-1][:300]}. Files of two exports "
+                f"{list(inputs['image'].shape)}): {said}. Files of two exports "
                 "may be mixed, or the image does not suit the graph"
             ) from error
         raw = raw_of(

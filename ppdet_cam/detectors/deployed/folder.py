@@ -211,6 +211,6 @@ def _class_names(settings: Mapping[str, object], file: Path) -> tuple[str, ...]:
 
 def _strides(settings: Mapping[str, object], file: Path) -> tuple[int, ...]:
     strides = settings.get("fpn_stride", [8, 16, 32, 64])
-    if not isinstance(strides, list) or not all(isinstance(one, int) and one > 0 for one in strides):
+    if not isinstance(strides, list) or not all(isinstance(one, int) and 0 < one < 2**31 for one in strides):
         raise ConfigError(f"{file}: fpn_stride must be a list of whole numbers above 0, not {strides!r}")
     return tuple(strides)

@@ -13,12 +13,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ppdet_cam.detectors.workspace import first_line
 from ppdet_cam.errors import ConfigError, GeometryError, ImageError
 from ppdet_cam.registry import closest
 from ppdet_cam.structures import Frame
 
 # Image in the making, uint8 or float32 [H, W, 3], what the network is told of it, and whether it is scaled.
 Step = Callable[["Prepared"], "Prepared"]
+
+_HIGHEST, _LOWEST = 2**31, 1e-12  # of numbers, so that OpenCV can count pixels and values stay finite
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,10 @@ class Preprocess:
         for name, step in zip(self.names, self.steps):
             try:
                 prepared = step(prepared)
-            except (cv2.error, ValueError, IndexError, OverflowError) as error:
+            except (cv2.error, ValueError, IndexError, TypeError, ArithmeticError, MemoryError) as error:
                 raise ImageError(
                     f"{name} of the deployment file fails on {frame.path or 'the image'} ({height} x {width} pixels): "
-                    f"{str(error).strip().splitlines()[0]}. Check its arguments, and whether they suit the image"
+                    f"{first_line(error)}. Check its arguments, and whether they suit the image"
                 ) from error
         return prepared
 
@@ -111,14 +114,28 @@ def preprocess_of(listed: object, file: Path) -> Preprocess:
 def _pair(value: object, what: str) -> tuple[int, int]:
     values = [value, value] if isinstance(value, int) else value
     if not isinstance(values, (list, tuple)) or len(values) < 2 or not all(isinstance(one, int) for one in values):
-        raise ValueError(f"{what} must be a whole number, or two for height and width, not {value!r}")
+        given = ", and is not there" if value is None else f", not {value!r}"
+        raise ValueError(f"{what} must be a whole number, or two for height and width{given}")
     height, width = values[0], values[1]
-    if height < 1 or width < 1:
-        raise ValueError(f"{what} must be above 0, not {value!r}")
+    if not (0 < height < _HIGHEST and 0 < width < _HIGHEST):
+        raise ValueError(f"{what} must be above 0 and below {_HIGHEST}, not {value!r}")
     return height, width
 
 
-def _resize(target_size: object, keep_ratio: bool = True, interp: int = cv2.INTER_LINEAR, **_: object) -> Step:
+def _are_three(values: object) -> bool:
+    """Whether they are a number for each channel."""
+    if not isinstance(values, (list, tuple)) or len(values) != 3:
+        return False
+    return all(isinstance(one, (int, float)) and abs(one) < _HIGHEST for one in values)
+
+
+def _check_whole(least: int, **lengths: object) -> None:
+    for name, value in lengths.items():
+        if not isinstance(value, int) or not least <= value < _HIGHEST:
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def _resize(target_size: object = None, keep_ratio: bool = True, interp: int = cv2.INTER_LINEAR, **_: object) -> Step:
     target_hw = _pair(target_size, "target_size")
 
     def step(prepared: Prepared) -> Prepared:
@@ -142,7 +159,7 @@ def _normalize(
     norm_type: str = "mean_std",
     **_: object,
 ) -> Step:
-    if len(mean) != 3 or len(std) != 3 or not all(std):
+    if not _are_three(mean) or not _are_three(std) or any(abs(one) < _LOWEST for one in std):
         raise ValueError(f"mean and std must be three numbers each, no std of 0, not {mean!r} and {std!r}")
 
     def normalized(values: np.ndarray) -> np.ndarray:
@@ -175,6 +192,8 @@ def _permute(**_: object) -> Step:
 
 
 def _pad_stride(stride: int = 0, **_: object) -> Step:
+    _check_whole(-1, stride=stride)
+
     def step(prepared: Prepared) -> Prepared:
         if stride <= 0:
             return prepared
@@ -186,8 +205,10 @@ def _pad_stride(stride: int = 0, **_: object) -> Step:
     return step
 
 
-def _pad(size: object, fill_value: Sequence[float] = (114.0, 114.0, 114.0), **_: object) -> Step:
+def _pad(size: object = None, fill_value: Sequence[float] = (114.0, 114.0, 114.0), **_: object) -> Step:
     size_hw = _pair(size, "size")
+    if not _are_three(fill_value):
+        raise ValueError(f"fill_value must be three numbers, not {fill_value!r}")
 
     def step(prepared: Prepared) -> Prepared:
         height, width = prepared.image.shape[:2]
@@ -199,7 +220,7 @@ def _pad(size: object, fill_value: Sequence[float] = (114.0, 114.0, 114.0), **_:
     return step
 
 
-def _letter_box(target_size: object, **_: object) -> Step:
+def _letter_box(target_size: object = None, **_: object) -> Step:
     target_hw = _pair(target_size, "target_size")
 
     def step(prepared: Prepared) -> Prepared:
@@ -216,6 +237,9 @@ def _letter_box(target_size: object, **_: object) -> Step:
 
 
 def _warp(keep_res: bool = False, pad: int = 31, input_h: int = 512, input_w: int = 512, **_: object) -> Step:
+    _check_whole(0, pad=pad)
+    _check_whole(1, input_h=input_h, input_w=input_w)
+
     def step(prepared: Prepared) -> Prepared:
         height, width = prepared.image.shape[:2]
         if keep_res:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from ppdet_cam.detectors import compat  # noqa: F401  (first: repairs ppdet)
 import paddle  # isort: skip
 from ppdet.modeling.layers import MatrixNMS, MultiClassNMS
 
-from ppdet_cam.detectors.families.last_step import KeepRule, nms_rule, recording_nms
+from ppdet_cam.detectors.families.last_step import KeepRule, check_nms, nms_rule, recording_nms
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.registry import closest
 from ppdet_cam.structures import Candidates
 
+HIGHEST = 2**31  # of an NMS's numbers, as paddle's operators take them
 KINDS = {"MultiClassNMS": MultiClassNMS, "MatrixNMS": MatrixNMS}
 # What deploy/python's PicoDetPostProcess takes whatever the deployment file says; the overlap is the file's.
 PICODET_SCORE, PICODET_IOU, PICODET_OF_LEVEL, PICODET_OF_CLASS, PICODET_KEPT = 0.4, 0.5, 1000, 200, 100
@@ -68,6 +70,7 @@ class PpdetNms:
 
     def __init__(self, nms: object) -> None:
         self.nms, self.rule, self.manner = nms, nms_rule(nms), f"by {type(nms).__name__}"
+        check_nms(self)
 
     def kept(self, raw: Raw) -> tuple[np.ndarray, np.ndarray]:
         """Returns what `Suppression` has."""
@@ -148,12 +151,36 @@ def suppression_of(named: object, file: Path, *, of_levels: bool) -> Suppression
         raise ConfigError(f"{file}: NMS {kind!r} is not known{closest(kind, list(KINDS))}. Known: {', '.join(KINDS)}")
     try:
         if of_levels:
-            return PicoDetNms(float(numbers.get("nms_threshold", PICODET_IOU)))  # type: ignore[arg-type]
-        if any(not isinstance(value, (bool, int, float)) for value in numbers.values()):
-            raise ValueError("all must be numbers")
+            return PicoDetNms(_fraction("nms_threshold", numbers.get("nms_threshold", PICODET_IOU)))
+        known = inspect.signature(KINDS[kind]).parameters
+        for name, value in numbers.items():
+            if name in known:
+                _check_number(name, value, known[name].default)
         return PpdetNms(KINDS[kind](**numbers))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{file}: {kind} cannot be made of {numbers}: {error}") from error
+
+
+def _check_number(name: str, value: object, usual: object) -> None:
+    """Checks that a number is of the kind that paddle's operator takes.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if isinstance(usual, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be true or false, not {value!r}")
+    elif isinstance(usual, int):
+        if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= HIGHEST:
+            raise ValueError(f"{name} must be a whole number, not {value!r}")
+    else:
+        _fraction(name, value)
+
+
+def _fraction(name: str, value: object) -> float:
+    if not isinstance(value, (int, float)) or not abs(value) < HIGHEST:
+        raise ValueError(f"{name} must be a number, not {value!r}")
+    return float(value)
 
 
 def raw_of(
@@ -178,6 +205,9 @@ def raw_of(
         is_scaled: whether the graph knows how the image was scaled, so that its boxes are in original pixels.
         strides: of PicoDet's levels.
         classes: how many there are.
+
+    Raises:
+        ConfigError: PicoDet's levels have other strides.
     """
     scales = np.tile(inputs["scale_factor"][:, ::-1], 2)  # of x, y, x, y
     if is_by_levels(len(outputs), strides):
@@ -217,11 +247,16 @@ def _side_by_side(outputs: Sequence[np.ndarray], classes: int) -> tuple[np.ndarr
 def _of_levels(
     outputs: Sequence[np.ndarray], inputs: Mapping[str, np.ndarray], strides: Sequence[int], scale: np.ndarray
 ) -> Raw:
-    """Returns PicoDet's boxes: the middle of each cell, and from there the mean of each side's distances."""
+    """Returns PicoDet's boxes: the middle of each cell, and from there the mean of each side's distances.
+
+    Raises:
+        ConfigError: the levels have other strides.
+    """
     height, width = inputs["image"].shape[2:]
     boxes = []
-    for stride, distances in zip(strides, outputs[len(strides) :]):
+    for stride, level, distances in zip(strides, outputs, outputs[len(strides) :]):
         rows, columns = math.ceil(height / stride), math.ceil(width / stride)
+        _check_level(stride, rows * columns, level.shape, distances.shape, strides)
         middles_yx = (np.mgrid[:rows, :columns].reshape(2, -1).T + 0.5) * stride
         bins = distances.shape[-1] // 4
         sides = distances.reshape(-1, 4, bins).astype(np.float64)
@@ -232,3 +267,15 @@ def _of_levels(
     limits = inputs["im_shape"][0] / inputs["scale_factor"][0]
     lengths = tuple(len(one) for one in scores)
     return Raw(np.concatenate(boxes) / scale, np.concatenate(scores), (float(limits[1]), float(limits[0])), lengths)
+
+
+def _check_level(
+    stride: int, cells: int, scores: Sequence[int], distances: Sequence[int], strides: Sequence[int]
+) -> None:
+    are_of_cells = len(scores) == len(distances) == 3 and scores[1] == distances[1] == cells
+    if not are_of_cells or not distances[2] or distances[2] % 4:
+        raise ConfigError(
+            f"fpn_stride of the deployment file is {list(strides)}: a level of stride {stride} has {cells} cells on "
+            f"this image, and the graph gives scores {list(scores)} and distances {list(distances)} there. Give the "
+            "strides of its levels, in their order"
+        )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -15,6 +13,7 @@ import paddle.inference  # isort: skip
 
 from ppdet_cam.detectors.building import available_accelerators
 from ppdet_cam.detectors.deployed.folder import Deployment
+from ppdet_cam.detectors.deployed.graph import check_weights, read_graph
 from ppdet_cam.detectors.device import choose_device
 from ppdet_cam.detectors.processor import available_cores
 from ppdet_cam.detectors.workspace import first_line
@@ -64,7 +63,8 @@ class PaddleRunner:
                 f"{deployment.program} is a graph of paddle 3, and this is paddle {paddle.__version__}, which cannot "
                 "read it. Install paddle 3, or export the model with paddle 2"
             )
-        declared = described(deployment)
+        graph = read_graph(deployment.program)
+        check_weights(deployment.parameters, graph, deployment.program)
         config = paddle.inference.Config(str(deployment.program), str(deployment.parameters))
         if device == "gpu":
             config.enable_use_gpu(_FIRST_GPU_MEGABYTES, 0)
@@ -86,7 +86,7 @@ class PaddleRunner:
             ) from error
         self.device = device
         self.input_shapes: Mapping[str, Sequence[int]] = {
-            name: declared.get(name, ()) for name in self._predictor.get_input_names()
+            name: graph.inputs.get(name, ()) for name in self._predictor.get_input_names()
         }
         self.output_names: Sequence[str] = self._predictor.get_output_names()
 
@@ -96,37 +96,6 @@ class PaddleRunner:
             self._predictor.get_input_handle(name).copy_from_cpu(np.ascontiguousarray(inputs[name]))
         self._predictor.run()
         return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self.output_names]
-
-
-def described(deployment: Deployment) -> dict[str, tuple[int, ...]]:
-    """Returns the lengths of the inputs that a graph declares.
-
-    Raises:
-        WeightsError: the file is no graph, which would end the process when it is loaded.
-    """
-    if deployment.program.suffix == ".json":
-        return _described_in_json(deployment.program)
-    try:
-        block = paddle.base.core.ProgramDesc(deployment.program.read_bytes()).block(0)
-    except (ValueError, OSError) as error:
-        raise WeightsError(f"{deployment.program} is no graph, or damaged: export the model again") from error
-    variables = {name: block.find_var(name.encode()) for name in KNOWN_INPUTS}
-    return {name: tuple(found.shape()) for name, found in variables.items() if found is not None}
-
-
-def _described_in_json(program: Path) -> dict[str, tuple[int, ...]]:
-    """Returns the lengths of the inputs of a graph of paddle 3: its operators "data" name and measure them.
-
-    Raises:
-        WeightsError: the file is no graph.
-    """
-    try:
-        graph = json.loads(program.read_bytes())["program"]["regions"][0]["blocks"][0]["ops"]
-        inputs = [operator for operator in graph if str(operator["#"]).endswith(".data")]
-        found = [{one["N"]: one["AT"]["D"] for one in operator["A"]} for operator in inputs]
-        return {str(one["name"]): tuple(int(length) for length in one["shape"]) for one in found}
-    except (ValueError, LookupError, TypeError, OSError) as error:
-        raise WeightsError(f"{program} is no graph of paddle 3, or damaged: export the model again") from error
 
 
 class OnnxRunner:

@@ -123,12 +123,17 @@ def _matrix_nms(
 
 
 def check_nms(owner: object) -> None:
-    """Raises ConfigError when `owner.nms` is of a kind that tells no index."""
+    """Raises ConfigError when `owner.nms` is of a kind that tells no index, or would end the process."""
     nms = getattr(owner, "nms", None)
     if not (hasattr(nms, "return_index") or lowers_scores(nms)) or getattr(nms, "trt", False):
         raise ConfigError(
             f"the config's NMS is {type(nms).__name__}{' with trt' if hasattr(nms, 'return_index') else ''}, which "
             "does not tell the rows that it kept; MultiClassNMS without trt and MatrixNMS do. Set the head's nms to one"
+        )
+    if lowers_scores(nms) and nms.nms_top_k == 0:  # type: ignore[union-attr]
+        raise ConfigError(
+            f"nms_top_k of {type(nms).__name__} is 0, over which paddle ends the process. It says how many boxes are "
+            "compared, those of the highest scores: give a number above 0, or -1 for all"
         )
 
 
