@@ -62,7 +62,7 @@ test-checkout: install
 	cd "$(PADDLEDETECTION)" && echo "ppdet of $$PWD"
 	PPDET_CAM_PPDET="$(abspath $(PADDLEDETECTION))" $(PYTEST) -m smoke
 	PPDET_CAM_PPDET="$(abspath $(PADDLEDETECTION))" $(PYTEST) -m "" \
-		tests/detectors/test_family_contracts.py tests/commands/test_documented_commands.py
+		tests/detectors/test_family_contracts.py tests/commands/test_documented_commands.py tests/demo/test_checkout_detectors.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -26,9 +26,9 @@ from recipes import (  # noqa: E402
     SPLIT_IMAGES,
     SPLIT_SEEDS,
     WEIGHTS,
+    all_names,
     config_file,
     model_names,
-    planted_names,
     scenes_of,
     shortcuts_of,
     weights_folder,
@@ -135,7 +135,7 @@ def weights_files(models: Sequence[str] | None, weights: Path | None) -> dict[st
     if weights and len(models or ()) != 1:
         raise EvaluationError("--weights is the file of one model; name that one: --model NAME")
     for name in models or ():
-        if name not in (*known, *planted_names()):
+        if name not in all_names():
             raise EvaluationError(f"no demo model {name!r}. There are: {', '.join(known)}")
     files = {name: weights or _shipped(name) for name in models or known}
     if models is None:
@@ -149,8 +149,7 @@ def weights_files(models: Sequence[str] | None, weights: Path | None) -> dict[st
 
 
 def _shipped(model: str) -> Path:
-    folder = weights_folder(model) if model in planted_names() else WEIGHTS
-    return folder / f"{model}.pdparams"
+    return (WEIGHTS if model in model_names() else weights_folder(model)) / f"{model}.pdparams"
 
 
 def _training_command(model: str) -> str:

@@ -28,14 +28,28 @@ def planted_names() -> list[str]:
     return sorted(path.stem for path in (CONFIGS / "planted").glob("*.yml"))
 
 
+def checkout_names() -> list[str]:
+    """Returns the demo detectors that paddledet 2.6.0 lacks: they need the ppdet of a newer PaddleDetection."""
+    return sorted(path.stem for path in (CONFIGS / "checkout").glob("*.yml"))
+
+
+def all_names() -> list[str]:
+    """Returns the models of every kind."""
+    return [*model_names(), *planted_names(), *checkout_names()]
+
+
 def config_file(model: str) -> Path:
-    """Returns the recipe of a model of either kind."""
-    return (CONFIGS / "planted" if model in planted_names() else CONFIGS) / f"{model}.yml"
+    """Returns the recipe of a model of any kind."""
+    return CONFIGS / _kind(model) / f"{model}.yml"
 
 
 def weights_folder(model: str) -> Path:
-    """Returns where the trained weights of a model of either kind lie."""
-    return WEIGHTS / "planted" if model in planted_names() else WEIGHTS
+    """Returns where the trained weights of a model of any kind lie."""
+    return WEIGHTS / _kind(model)
+
+
+def _kind(model: str) -> str:
+    return "planted" if model in planted_names() else "checkout" if model in checkout_names() else ""
 
 
 def shortcuts_of(model: str) -> tuple[str, ...]:

@@ -31,9 +31,9 @@ import numpy as np  # noqa: E402
 from recipes import (  # noqa: E402
     SPLIT_IMAGES,
     SPLIT_SEEDS,
+    all_names,
     config_file,
     model_names,
-    planted_names,
     scenes_of,
     shortcuts_of,
     weights_folder,
@@ -63,7 +63,7 @@ def config_of(model: str) -> Path:
     Raises:
         TrainingError: there is none.
     """
-    if model not in (*model_names(), *planted_names()):
+    if model not in all_names():
         raise TrainingError(f"no demo model {model!r}. There are: {', '.join(model_names())}")
     return config_file(model)
 
@@ -227,7 +227,7 @@ def train(model: str, *, out: Path, scenes: Path, work: Path, restart: bool, epo
         draw_missing_scenes(scenes, shortcuts_of(model))
         if restart:
             shutil.rmtree(work / model, ignore_errors=True)
-        _run(config, checkpoint=checkpoint, start=start, scenes=scenes, work=work, epochs=epochs)
+        _run(config, checkpoint=checkpoint, start=start, scenes=scenes, work=work / model, epochs=epochs)
         if not is_whole(final):
             raise TrainingError(f"{checkpoint} has all the epochs asked for, or more; --restart begins anew")
     export(final, target)
@@ -252,7 +252,7 @@ def _run(
         dataset.dataset_dir = str(scenes)
     settings["epoch"] = epochs or settings["epoch"]
     settings["save_dir"] = str(work)
-    settings["filename"] = config.stem
+    settings["filename"] = ""  # which is put behind it up to PaddleDetection 2.7, and not on develop
     paddle.set_device("cpu")
     paddle.seed(TRAINING_SEED)
     np.random.seed(TRAINING_SEED)  # noqa: NPY002  (ppdet's transforms draw from it)
