@@ -62,7 +62,7 @@ def _input(detector: Detector) -> paddle.Tensor:
     """Returns images of leaves [IMAGES, 3, INPUT_PX, INPUT_PX] with the mean and the spread of the network's inputs."""
     draws = np.random.default_rng(SEED)
     pixels = draws.integers(0, 256, (INPUT_PX, INPUT_PX, 3), dtype=np.uint8)
-    network_input = detector.reader.prepare(Frame(pixels))[0]["image"]
+    network_input = detector.reader.prepare(Frame(pixels))[0]["image"].numpy()
     drawn = np.stack([_leaves(draws) for _ in range(DRAWN)])
     drawn = drawn / drawn.std() * float(network_input.std()) + float(network_input.mean())
     mirrored = np.concatenate([drawn, drawn[..., ::-1], drawn[..., ::-1, :], drawn[..., ::-1, ::-1]])
@@ -90,7 +90,12 @@ def _offsets(cells: paddle.Tensor, image: paddle.Tensor, stride: float, turn: in
     places = np.minimum(places, [rows - 1, columns - 1])
     asked = np.zeros((IMAGES, 1, rows, columns), np.float32)
     asked[np.arange(IMAGES), 0, places[:, 0], places[:, 1]] = 0.5
-    (gradient,) = paddle.grad((cells.square() * paddle.to_tensor(asked)).sum(), image, retain_graph=True)
+    answer = (cells.square() * paddle.to_tensor(asked)).sum()
+    gradient = None
+    if not answer.stop_gradient:
+        (gradient,) = paddle.grad(answer, image, retain_graph=True, allow_unused=True)
+    if gradient is None:  # a backbone that is frozen up to here cuts it off
+        return np.full((IMAGES, 2), np.nan)
     return squared_centroids(gradient.numpy()) - (places + 0.5) * stride
 
 

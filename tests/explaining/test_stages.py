@@ -257,6 +257,21 @@ def test_cells_that_answer_to_nothing_are_not_moved() -> None:
     assert found == {2.0: pytest.approx((-0.5, -0.5))}
 
 
+def test_cells_behind_a_frozen_layer_are_not_moved() -> None:
+    """As TTFNet's DarkNet stops gradients behind its frozen stages: nothing tells where those look."""
+
+    class Frozen(Planted):
+        def forward(self, inputs: dict[str, paddle.Tensor]) -> paddle.Tensor:
+            """Cuts the graph as ppdet's backbones do."""
+            first = self.first(inputs["image"])
+            first.stop_gradient = True
+            return self.behind(self.second(first))
+
+    detector = small_detector()
+    detector.model.backbone = Frozen((2, 0), (2, 1))
+    assert dict(look_offsets(detector, ["model.backbone.first", "model.backbone.second"])) == {}
+
+
 def test_looking_is_measured_with_the_weights_of_the_explanation(tmp_path) -> None:
     """Not with those that the model was built with, when the question was checked; and once only."""
     paddle.seed(1)
