@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ppdet_cam.detectors.deployed.preprocess import Preprocess, preprocess_of
+from ppdet_cam.detectors.deployed.preprocess import HIGHEST, Preprocess, preprocess_of
 from ppdet_cam.detectors.settings import read_mapping
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.registry import closest
@@ -211,6 +211,6 @@ def _class_names(settings: Mapping[str, object], file: Path) -> tuple[str, ...]:
 
 def _strides(settings: Mapping[str, object], file: Path) -> tuple[int, ...]:
     strides = settings.get("fpn_stride", [8, 16, 32, 64])
-    if not isinstance(strides, list) or not all(isinstance(one, int) and 0 < one < 2**31 for one in strides):
+    if not isinstance(strides, list) or not all(isinstance(one, int) and 0 < one < HIGHEST for one in strides):
         raise ConfigError(f"{file}: fpn_stride must be a list of whole numbers above 0, not {strides!r}")
     return tuple(strides)

@@ -21,7 +21,8 @@ from ppdet_cam.structures import Frame
 # Image in the making, uint8 or float32 [H, W, 3], what the network is told of it, and whether it is scaled.
 Step = Callable[["Prepared"], "Prepared"]
 
-_HIGHEST, _LOWEST = 2**31, 1e-12  # of numbers, so that OpenCV can count pixels and values stay finite
+HIGHEST = 2**31  # of a deployment file's numbers: OpenCV counts pixels and paddle takes numbers below it
+_LOWEST = 1e-12  # of what is divided by, so that values stay finite
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,8 @@ def _pair(value: object, what: str) -> tuple[int, int]:
         given = ", and is not there" if value is None else f", not {value!r}"
         raise ValueError(f"{what} must be a whole number, or two for height and width{given}")
     height, width = values[0], values[1]
-    if not (0 < height < _HIGHEST and 0 < width < _HIGHEST):
-        raise ValueError(f"{what} must be above 0 and below {_HIGHEST}, not {value!r}")
+    if not (0 < height < HIGHEST and 0 < width < HIGHEST):
+        raise ValueError(f"{what} must be above 0 and below {HIGHEST}, not {value!r}")
     return height, width
 
 
@@ -126,12 +127,12 @@ def _are_three(values: object) -> bool:
     """Whether they are a number for each channel."""
     if not isinstance(values, (list, tuple)) or len(values) != 3:
         return False
-    return all(isinstance(one, (int, float)) and abs(one) < _HIGHEST for one in values)
+    return all(isinstance(one, (int, float)) and abs(one) < HIGHEST for one in values)
 
 
 def _check_whole(least: int, **lengths: object) -> None:
     for name, value in lengths.items():
-        if not isinstance(value, int) or not least <= value < _HIGHEST:
+        if not isinstance(value, int) or not least <= value < HIGHEST:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 

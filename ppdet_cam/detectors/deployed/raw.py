@@ -16,12 +16,12 @@ from ppdet_cam.detectors import compat  # noqa: F401  (first: repairs ppdet)
 import paddle  # isort: skip
 from ppdet.modeling.layers import MatrixNMS, MultiClassNMS
 
+from ppdet_cam.detectors.deployed.preprocess import HIGHEST
 from ppdet_cam.detectors.families.last_step import KeepRule, check_nms, nms_rule, recording_nms
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.registry import closest
 from ppdet_cam.structures import Candidates
 
-HIGHEST = 2**31  # of an NMS's numbers, as paddle's operators take them
 KINDS = {"MultiClassNMS": MultiClassNMS, "MatrixNMS": MatrixNMS}
 # What deploy/python's PicoDetPostProcess takes whatever the deployment file says; the overlap is the file's.
 PICODET_SCORE, PICODET_IOU, PICODET_OF_LEVEL, PICODET_OF_CLASS, PICODET_KEPT = 0.4, 0.5, 1000, 200, 100
