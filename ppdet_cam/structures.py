@@ -176,14 +176,17 @@ class Found:
     """What a detector of which only the output is known shows of one image.
 
     Attributes:
-        detections: every row of its output that is a detection; none where candidates alone were asked for.
+        detections: every row of its output that is a detection; none where they were not asked for.
         candidates: every box before NMS, where it shows them; None where its output is the detections alone.
         rows: with candidates, index of a detection -> its candidate's row.
+        output: where there are no candidates, the detections as numbers, in the same order: float32 [K, 6], class,
+            score, left, top, right, bottom; or [K, 10], with corners.
     """
 
     detections: tuple[Detection, ...]
     candidates: Candidates | None = None
     rows: Mapping[int, int] = field(default_factory=dict)
+    output: np.ndarray = field(default_factory=lambda: np.zeros((0, 6), np.float32))
 
 
 class Contest(enum.Enum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ppdet_cam.detectors.deployed.output import detections_of
+from ppdet_cam.detectors.deployed.output import found_in
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.structures import Found, Frame
 
@@ -36,4 +36,5 @@ class OutputOnly:
 
     def detect(self, frames: Sequence[Frame], *, until_nms: bool = False) -> list[Found]:
         """Returns what ppdet's plain inference finds on each image; it shows no candidates."""
-        return [Found(detections_of(self.detector.predict(frame), self.class_names)) for frame in frames]
+        rows = (self.detector.predict(frame) for frame in frames)
+        return [found_in(one, self.class_names, as_numbers=until_nms) for one in rows]

@@ -50,7 +50,8 @@ class BlackBox(Protocol):
 
         Args:
             frames: the images.
-            until_nms: whether candidates will do where they are shown, and no detections are made of them.
+            until_nms: whether candidates, where they are shown, or else numbers will do, and no detections are made of
+                them.
         """
         ...
 
@@ -108,7 +109,7 @@ Subject = tuple[Detection, Optional[int], Optional[Answer]]  # the same, None wh
 
 def _known(box: BlackBox, found: Found) -> Candidates:
     """Returns every box that is known of an image: those before NMS where they are shown, else the detections."""
-    return found.candidates or candidates_of(found.detections, classes=len(box.class_names))
+    return found.candidates or candidates_of(found.output, classes=len(box.class_names))
 
 
 def _rows(found: Found) -> Mapping[int, int]:
@@ -162,7 +163,7 @@ def _similarity_maps(
 
     def left(there: Found) -> Candidates:
         if there.candidates is None or box.keep_rule is None:
-            return candidates_of(there.detections, classes=classes)
+            return candidates_of(there.output, classes=classes)
         return there.candidates.only(there.candidates.scores.max(axis=1) >= box.keep_rule.score_threshold)
 
     return similarity_maps(
@@ -189,7 +190,7 @@ def _occlusion_map(
     def lead(there: Found) -> float:
         if there.candidates is not None:
             return margin(there.candidates.scores[row], detection.class_id)
-        near = best_near(detection, there.detections, classes=seen.scores.shape[1], floor=floor)
+        near = best_near(detection, there.output, classes=seen.scores.shape[1], floor=floor)
         return margin(near, detection.class_id)
 
     def leads(images: Iterable[np.ndarray]) -> Iterator[float]:

@@ -10,10 +10,11 @@ import pytest
 from scipy.stats import spearmanr
 
 from ppdet_cam import Explainer
+from ppdet_cam.detectors.deployed.output import found_in
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.places import PROJECT_ROOT
 from ppdet_cam.questions.truth import TrueBox
-from ppdet_cam.structures import Detection, Found, Frame, MapStatus, Verdict
+from ppdet_cam.structures import Found, Frame, MapStatus, Verdict
 from tests.support.exporting import export_demo
 
 SCENE = PROJECT_ROOT / "demo/drawn/scene_1.jpg"
@@ -32,7 +33,8 @@ class WhiteSquare:
     def detect(self, frames: Sequence[Frame], *, until_nms: bool = False) -> list[Found]:
         self.images.append(len(frames))
         scores = [float(frame.image[8:16, 8:16].mean()) / 256 for frame in frames]
-        return [Found((Detection(0, 0, "square", score, BOX),) if score > 0.01 else ()) for score in scores]
+        rows = [np.array([(0, score, *BOX)] if score > 0.01 else [], np.float32).reshape(-1, 6) for score in scores]
+        return [found_in(one, self.class_names, as_numbers=until_nms) for one in rows]
 
 
 def white_square() -> np.ndarray:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ppdet_cam.detectors.deployed.folder import Deployment, read_deployment
-from ppdet_cam.detectors.deployed.output import detections_of, rows_of
+from ppdet_cam.detectors.deployed.output import detections_of, found_in, rows_of
 from ppdet_cam.detectors.deployed.raw import Raw, Suppression, is_by_levels, raw_of, suppression_of
 from ppdet_cam.detectors.deployed.running import KNOWN_INPUTS, Runner, runner_of
 from ppdet_cam.detectors.families.last_step import KeepRule
@@ -68,7 +68,8 @@ class DeployedDetector:
 
         Args:
             frames: the images.
-            until_nms: whether candidates will do where the graph shows them, and no detections are made of them.
+            until_nms: whether candidates, where the graph shows them, or else numbers will do, and no detections are
+                made of them.
 
         Raises:
             ImageError: the graph cannot run on such images.
@@ -97,7 +98,7 @@ class DeployedDetector:
         )
         if raw is None:
             rows = rows_of(outputs, images=len(frames), said_by=str(self.deployment.program))
-            found = [Found(detections_of(one, self.class_names)) for one in rows]
+            found = [found_in(one, self.class_names, as_numbers=until_nms) for one in rows]
         elif until_nms:
             found = [Found((), one.candidates) for one in raw]
         else:
@@ -119,7 +120,8 @@ class DeployedDetector:
 
     def _check_named(self, found: Sequence[Found]) -> None:
         """Says once when the graph has classes that the deployment file does not name."""
-        highest = max((one.class_id for image in found for one in image.detections), default=-1)
+        printed = [one.class_id for image in found for one in image.detections]
+        highest = int(max([-1, *printed, *(image.output[:, 0].max(initial=-1) for image in found)]))
         count = len(self.class_names)
         if highest >= count and not self._has_warned:
             self._has_warned = True

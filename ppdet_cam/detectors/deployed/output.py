@@ -8,7 +8,7 @@ import numpy as np
 
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.polygons import box_around, polygon_of
-from ppdet_cam.structures import Detection
+from ppdet_cam.structures import Detection, Found
 
 UPRIGHT, ROTATED = 6, 10  # class, score, and four numbers or eight
 
@@ -44,16 +44,31 @@ def rows_of(outputs: Sequence[np.ndarray], *, images: int, said_by: str) -> list
     return [np.asarray(boxes[end - count : end], np.float32) for end, count in zip(ends, counts.reshape(-1))]
 
 
+def are_detections(rows: np.ndarray) -> np.ndarray:
+    """Returns which rows are detections, bool [K]: a padding row has class -1."""
+    return np.asarray(np.isfinite(rows).all(axis=1) & (np.trunc(rows[:, 0]) >= 0))
+
+
 def detections_of(rows: np.ndarray, class_names: Sequence[str]) -> tuple[Detection, ...]:
-    """Returns the rows that are detections; a padding row has class -1."""
+    """Returns the rows that are detections."""
     found = []
-    whole = np.isfinite(rows).all(axis=1)
-    for index, ((label, score, *place), is_whole) in enumerate(zip(rows.tolist(), whole.tolist())):
-        class_id = int(label) if is_whole else -1
-        if class_id < 0:
-            continue
-        polygon = polygon_of(rows[index, 2:]) if len(place) > 4 else None
+    for index in np.flatnonzero(are_detections(rows)).tolist():
+        label, score, *place = rows[index].tolist()
+        class_id = int(label)
+        polygon = polygon_of(place) if len(place) > 4 else None
         left, top, right, bottom = box_around(polygon) if polygon else place
         name = class_names[class_id] if class_id < len(class_names) else f"class {class_id}"
         found.append(Detection(index, class_id, name, score, (left, top, right, bottom), None, polygon))
     return tuple(found)
+
+
+def found_in(rows: np.ndarray, class_names: Sequence[str], *, as_numbers: bool) -> Found:
+    """Returns what an image's rows say.
+
+    Args:
+        rows: as `rows_of` gives them.
+        class_names: names by class id.
+        as_numbers: whether the numbers will do; thousands of images with a thousand rows each take long as detections.
+    """
+    detections = () if as_numbers else detections_of(rows, class_names)
+    return Found(detections, output=rows[are_detections(rows)])
