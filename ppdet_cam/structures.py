@@ -204,6 +204,11 @@ class Contest(enum.Enum):
     QUERIES = "object queries"
     PAIRS = "pairs of object query and class"
 
+    @property
+    def is_of_queries(self) -> bool:
+        """Whether candidates are object queries, of which no NMS leaves any out."""
+        return self in (Contest.QUERIES, Contest.PAIRS)
+
 
 class FeatureKind(enum.Enum):
     """What the rows of a captured tensor are."""

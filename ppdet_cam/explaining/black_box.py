@@ -16,7 +16,7 @@ from ppdet_cam.questions.boxes import Scene, judge
 from ppdet_cam.questions.question import DEFAULT_LAYER, Question
 from ppdet_cam.questions.targets import DEFAULT_TARGET
 from ppdet_cam.questions.truth import TrueBox, asked_about
-from ppdet_cam.structures import Answer, Candidates, Detection, Explanation, Found, Frame, MapStatus
+from ppdet_cam.structures import Answer, Candidates, Contest, Detection, Explanation, Found, Frame, MapStatus
 
 # The least score that a box may have and still be in a detector's output is not known. Of a box that is gone: the
 # lowest score in the image's own output above 0, which fillers have, but between these.
@@ -133,6 +133,8 @@ def _subjects(box: BlackBox, found: Found, question: Question, true_boxes: Seque
         draw_threshold=threshold,
         nms_score_threshold=rule.score_threshold if rule else 0.0,
         nms_iou=rule.iou_threshold if rule else 0.0,
+        contest=rule.contest if rule else Contest.OVERLAPS,
+        limit=rule.limit if rule else None,
         is_output_only=rule is None,
     )
     for one, taken in asked:
@@ -180,7 +182,8 @@ def _occlusion_map(
 ) -> np.ndarray:
     """Returns the map of a box: what falls is the lead of its class over the others.
 
-    At the box's own candidate where it is shown, else among the boxes of the output that lie there.
+    At the box's own candidate where it is shown and is the same on every image, else among the boxes that lie there:
+    the queries of many DETRs are picked anew on each image.
     """
     detection, row = sought
     low, high = LOWEST_SCORES
@@ -188,10 +191,9 @@ def _occlusion_map(
     seen = _known(box, found)
 
     def lead(there: Found) -> float:
-        if there.candidates is not None:
+        if there.candidates is not None and box.keep_rule is not None and not box.keep_rule.contest.is_of_queries:
             return margin(there.candidates.scores[row], detection.class_id)
-        near = best_near(detection, there.output, classes=seen.scores.shape[1], floor=floor)
-        return margin(near, detection.class_id)
+        return margin(best_near(detection, _known(box, there), floor=floor), detection.class_id)
 
     def leads(images: Iterable[np.ndarray]) -> Iterator[float]:
         for some in batches(images, question.batch):

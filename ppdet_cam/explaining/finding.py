@@ -17,48 +17,32 @@ def candidates_of(output: np.ndarray, *, classes: int) -> Candidates:
         output: of one image, as `Found` has it.
         classes: how many there are; more where a detection is of a class beyond.
     """
-    class_ids = _class_ids(output)
-    scores = np.zeros((len(output), _classes(class_ids, classes)), np.float32)
+    class_ids = output[:, 0].astype(np.int64)
+    scores = np.zeros((len(output), max(classes, int(class_ids.max(initial=-1)) + 1)), np.float32)
     scores[np.arange(len(output)), class_ids] = output[:, 1]
-    polygons = _polygons(output)
+    polygons = output[:, 2:].reshape(-1, 4, 2) if output.shape[1] > 6 else None
     boxes = output[:, 2:6] if polygons is None else boxes_around_polygons(polygons)
     return Candidates(boxes.reshape(-1, 1, 4).astype(np.float32), scores, polygons_xy=polygons)
 
 
-def best_near(sought: Detection, output: np.ndarray, *, classes: int, floor: float) -> np.ndarray:
-    """Returns each class's highest score among the detections that overlap a box by at least MATCH_IOU.
+def best_near(sought: Detection, found: Candidates, *, floor: float) -> np.ndarray:
+    """Returns each class's highest score among the candidates that overlap a box by at least MATCH_IOU.
 
     Args:
         sought: the box.
-        output: of an image, as `Found` has it.
-        classes: how many there are.
-        floor: the score of a class of which none lies there.
+        found: of an image.
+        floor: the lowest score there is; that of a class of which none lies there.
 
     Returns:
         float64 [classes].
 
     Example:
         >>> cat = Detection(0, 0, "cat", 0.9, (0.0, 0.0, 4.0, 4.0))
-        >>> best_near(cat, np.array([[1, 0.4, 0.0, 0.0, 4.0, 3.0]]), classes=2, floor=0.01)
-        array([0.01, 0.4 ])
+        >>> dog_there = np.array([[1, 0.5, 0.0, 0.0, 4.0, 3.0]])
+        >>> best_near(cat, candidates_of(dog_there, classes=2), floor=0.01)
+        array([0.01, 0.5 ])
     """
-    class_ids = _class_ids(output)
-    scores = np.full(_classes(class_ids, classes), floor)
-    if len(output):
-        polygons = _polygons(output)
-        near = box_iou(sought.outline, output[:, 2:6] if polygons is None else polygons) >= MATCH_IOU
-        np.maximum.at(scores, class_ids[near], output[near, 1].astype(np.float64))
-    return scores
-
-
-def _class_ids(output: np.ndarray) -> np.ndarray:
-    return output[:, 0].astype(np.int64)
-
-
-def _classes(class_ids: np.ndarray, known: int) -> int:
-    return max(known, int(class_ids.max(initial=-1)) + 1)
-
-
-def _polygons(output: np.ndarray) -> np.ndarray | None:
-    """Returns corners [K, 4, 2] where the boxes are rotated."""
-    return output[:, 2:].reshape(-1, 4, 2) if output.shape[1] > 6 else None
+    if not len(found.scores):
+        return np.full(found.scores.shape[1], floor)
+    near = box_iou(sought.outline, found.outlines(sought.class_id)) >= MATCH_IOU
+    return np.maximum(found.scores[near].max(axis=0, initial=0.0), floor).astype(np.float64)

@@ -222,7 +222,7 @@ class Scene:
     @property
     def has_queries(self) -> bool:
         """Whether candidates are object queries, of which no NMS leaves any out."""
-        return self.contest in (Contest.QUERIES, Contest.PAIRS)
+        return self.contest.is_of_queries
 
     @property
     def threshold(self) -> float:

@@ -11,6 +11,7 @@ from recipes import all_names, checkout_names, config_file, model_names, weights
 from support.places import ROOT
 
 from ppdet_cam import Explainer
+from ppdet_cam.detectors.deployed.detector import build_deployed, rows_as_array
 from ppdet_cam.images.reading import read_image
 from ppdet_cam.metrics.localization import pointing
 
@@ -55,3 +56,15 @@ def test_attention_lies_on_the_objects(explainer: Explainer) -> None:
         left, top, right, bottom = (round(value) for value in one.detection.box_xyxy)
         inside.append(one.heatmap[max(top, 0) : bottom, max(left, 0) : right].sum() / one.heatmap.sum())
     assert np.mean(inside) > 0.5
+
+
+def test_its_export_without_post_processing_finds_what_it_finds(explainer: Explainer, tmp_path: Path) -> None:
+    """The queries' boxes and logits are what the graph gives; one batch or several images by themselves."""
+    from tests.support.exporting import export  # here: it needs the checkout's ppdet
+
+    weights = weights_folder("rtdetr") / "rtdetr.pdparams"
+    deployed = build_deployed(export(config_file("rtdetr"), weights, tmp_path, exclude_post_process=True))
+    frame = read_image(SCENES[0])
+    plain = explainer.detector.predict(frame)
+    for found in deployed.detect([frame]) + deployed.detect([frame, frame]):
+        assert np.allclose(rows_as_array(found.detections)[: len(plain)], plain, atol=1e-2)

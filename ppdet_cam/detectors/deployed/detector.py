@@ -12,11 +12,12 @@ import numpy as np
 
 from ppdet_cam.detectors.deployed.folder import Deployment, read_deployment
 from ppdet_cam.detectors.deployed.output import detections_of, found_in, rows_of
+from ppdet_cam.detectors.deployed.queries import LIMIT, OF_QUERIES, QueryLimit, limit_of, queries_of
 from ppdet_cam.detectors.deployed.raw import Raw, Suppression, is_by_levels, raw_of, suppression_of
 from ppdet_cam.detectors.deployed.running import KNOWN_INPUTS, Runner, runner_of
 from ppdet_cam.detectors.families.last_step import KeepRule
 from ppdet_cam.errors import ConfigError, ImageError
-from ppdet_cam.structures import Detection, Found, Frame
+from ppdet_cam.structures import Contest, Detection, Found, Frame
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class DeployedDetector:
         self.deployment, self._runner = deployment, runner
         self.class_names: Sequence[str] = deployment.class_names
         self._has_warned = self._has_said_nms = False
+        self._contest = Contest.OVERLAPS
         self.architecture, self.device = deployment.architecture, runner.device
         self._inputs = {name: _meant(name, runner.input_shapes, deployment.program) for name in runner.input_shapes}
         self._is_by_levels = is_by_levels(len(runner.output_names), deployment.strides)
@@ -54,8 +56,10 @@ class DeployedDetector:
 
     @functools.cached_property
     def _suppression(self) -> Suppression:
-        """The NMS of a graph that has none; what the deployment file says of it is not looked at before."""
+        """The last step of a graph that has none; what the deployment file says of it is not looked at before."""
         deployment = self.deployment
+        if self._contest is not Contest.OVERLAPS:
+            return QueryLimit(self._contest, limit_of(deployment.settings, deployment.deployment_file))
         return suppression_of(deployment.settings.get("NMS"), deployment.deployment_file, of_levels=self._is_by_levels)
 
     @property
@@ -89,31 +93,31 @@ class DeployedDetector:
                 f"{list(inputs['image'].shape)}): {said}. Files of two exports "
                 "may be mixed, or the image does not suit the graph"
             ) from error
-        raw = raw_of(
-            outputs,
-            inputs,
-            is_scaled="scale_factor" in self._inputs.values(),
-            strides=self.deployment.strides,
-            classes=len(self.class_names),
-        )
+        raw = self._raw(outputs, inputs)
         if raw is None:
             rows = rows_of(outputs, images=len(frames), said_by=str(self.deployment.program))
             found = [found_in(one, self.class_names, as_numbers=until_nms) for one in rows]
-        elif until_nms:
-            found = [Found((), one.candidates) for one in raw]
         else:
-            found = [self._kept(one) for one in raw]
+            self._contest = raw[0].contest
+            found = [Found((), one.candidates) if until_nms else self._kept(one) for one in raw]
         self._check_named(found)
         return found
 
+    def _raw(self, outputs: Sequence[np.ndarray], inputs: Mapping[str, np.ndarray]) -> list[Raw] | None:
+        classes = len(self.class_names)
+        if self.architecture in OF_QUERIES:
+            return queries_of(outputs, inputs, classes=classes)
+        is_scaled = "scale_factor" in self._inputs.values()
+        return raw_of(outputs, inputs, is_scaled=is_scaled, strides=self.deployment.strides, classes=classes)
+
     def _kept(self, raw: Raw) -> Found:
-        """Returns what the NMS that the graph lacks keeps of the boxes of an image."""
+        """Returns what the last step that the graph lacks keeps of the boxes of an image."""
         if not self._has_said_nms:
             self._has_said_nms = True
             _say_nms(self.deployment, self._suppression)
         rows, kept = self._suppression.kept(raw)
         detections = detections_of(rows, self.class_names)
-        if self.keep_rule.iou_threshold is None:  # it printed lowered scores
+        if self.keep_rule.iou_threshold is None and raw.contest is Contest.OVERLAPS:  # it printed lowered scores
             own = [float(raw.scores[kept[one.index], one.class_id]) for one in detections]
             detections = tuple(dataclasses.replace(one, score_before_nms=score) for one, score in zip(detections, own))
         return Found(detections, raw.candidates, {one.index: int(kept[one.index]) for one in detections})
@@ -180,8 +184,18 @@ def _meant(name: str, shapes: Mapping[str, Sequence[int]], program: Path) -> str
 
 
 def _say_nms(deployment: Deployment, suppression: Suppression) -> None:
-    """Says that the graph holds no NMS, and by which numbers it is done."""
-    overlap = suppression.rule.iou_threshold
+    """Says that the graph holds no last step, and by which numbers it is done."""
+    overlap, limit = suppression.rule.iou_threshold, suppression.rule.limit
+    if limit is not None:
+        log.info(
+            "%s leaves its object queries as they are; the %d highest scores are taken %s. %s in the deployment file "
+            "changes that",
+            deployment.program,
+            limit,
+            suppression.manner,
+            LIMIT,
+        )
+        return
     log.info(
         "%s holds no NMS; it is done here %s: a score of %g%s%s",
         deployment.program,

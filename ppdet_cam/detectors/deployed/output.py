@@ -37,8 +37,8 @@ def rows_of(outputs: Sequence[np.ndarray], *, images: int, said_by: str) -> list
         raise ConfigError(
             f"{said_by} gives {shapes}, and a detector with its NMS gives boxes [K, {UPRIGHT}] (class, score, left, "
             "top, right, bottom) and how many each image has; without it, boxes [N, L, 4] and scores [N, classes, L] "
-            "of as many classes as label_list has. Export it with its NMS: -o export.post_process=True "
-            "export.nms=True, and not export.benchmark"
+            "(a DETR: logits [N, L, classes]) of as many classes as label_list has. Export it with its NMS: "
+            "-o export.post_process=True export.nms=True, and not export.benchmark"
         )
     ends = np.cumsum(counts.reshape(-1))
     return [np.asarray(boxes[end - count : end], np.float32) for end, count in zip(ends, counts.reshape(-1))]

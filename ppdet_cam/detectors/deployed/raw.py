@@ -20,7 +20,7 @@ from ppdet_cam.detectors.deployed.preprocess import HIGHEST
 from ppdet_cam.detectors.families.last_step import KeepRule, check_nms, nms_rule, recording_nms
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.registry import closest
-from ppdet_cam.structures import Candidates
+from ppdet_cam.structures import Candidates, Contest
 
 KINDS = {"MultiClassNMS": MultiClassNMS, "MatrixNMS": MatrixNMS}
 # What deploy/python's PicoDetPostProcess takes whatever the deployment file says; the overlap is the file's.
@@ -37,12 +37,14 @@ class Raw:
         limits_wh: of PicoDet's levels, width and height of the image, to which boxes that are kept are clipped; None
             for others, which clip none.
         lengths: how many boxes each of PicoDet's levels has.
+        contest: what competes to be kept.
     """
 
     boxes_xyxy: np.ndarray
     scores: np.ndarray
     limits_wh: tuple[float, float] | None = None
     lengths: tuple[int, ...] = ()
+    contest: Contest = Contest.OVERLAPS
 
     @property
     def candidates(self) -> Candidates:
