@@ -18,7 +18,7 @@ from ppdet_cam.evaluation.config import label_of
 from ppdet_cam.evaluation.randomising import Part, cascade
 from ppdet_cam.evaluation.shipped_tool import NAME as SHIPPED_TOOL
 from ppdet_cam.evaluation.shipped_tool import shipped_level, shipped_map
-from ppdet_cam.evaluation.values import ImageMeasurement, Measured, Place, Sanity
+from ppdet_cam.evaluation.values import SANITY_BASELINE, ImageMeasurement, Measured, Place, Sanity
 from ppdet_cam.explaining.chain import Asked, asked_of, forward_of, maps_from_features, maps_of
 from ppdet_cam.explaining.explainer import Explainer
 from ppdet_cam.explaining.gradients import image_features, roi_features
@@ -290,7 +290,10 @@ class _Image:
         return {}
 
     def sanity(self) -> dict[int, list[Sanity]]:
-        """Returns, by detection, how alike each map of feature maps is to itself when parts of the model are random."""
+        """Returns, by detection, how alike each map of feature maps is to itself when parts of the model are random.
+
+        And last how alike it is to SANITY_BASELINE, as maps of one box are whatever they show.
+        """
         boxes = [box for box in self.boxes if box.is_costly]
         asked = [question for question in self._plan.questions if label_of(question)[1]]
         if not (boxes and asked and self._plan.sanity):
@@ -315,6 +318,12 @@ class _Image:
                     for number, question in enumerate(asked):
                         own, other = before[position][question], after[question]
                         alike[number][position].append((spearman(own, other), map_ssim(own, other)))
+        of_box = baselines.get(SANITY_BASELINE)
+        for position, (box, crop) in enumerate(zip(boxes, crops)):
+            other = of_box(box.detection.outline, map_hw=self._frame.original_hw)[crop]
+            for number, question in enumerate(asked):
+                own = before[position][question]
+                alike[number][position].append((spearman(own, other), map_ssim(own, other)))
         return {
             box.detection.index: [
                 Sanity(

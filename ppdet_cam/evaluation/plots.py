@@ -148,11 +148,14 @@ def sanity(summary: Summary, layer: str) -> str | None:
         figure = Figure(figsize=(9.6, 3.4), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
         steps = ["trained", *summary.parts]
+        last_random = len(steps) - 2  # what comes after is no random model
         for panel, title, name in zip(panels, ("rank correlation", "structural similarity"), ("spearman", "ssim")):
             for number, row in enumerate(rows):
                 values = [1.0, *(interval.mean for interval in getattr(row, name))]
                 colour = _COLOURS[number % len(_COLOURS)]
-                panel.plot(range(len(steps)), values, marker="o", markersize=3, color=colour, label=row.label.method)
+                shown = {"marker": "o", "markersize": 3, "color": colour}
+                panel.plot(range(last_random + 1), values[:-1], **shown, label=row.label.method)
+                panel.plot(last_random + 1, values[-1], **shown)
             panel.set_xticks(range(len(steps)), steps, rotation=30, ha="right")
             panel.set_title(f"{title} with the own map")
             panel.grid(color=_INK, alpha=0.2, linewidth=0.5)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppdet_cam.evaluation.shipped_tool import NAME as SHIPPED_TOOL
-from ppdet_cam.evaluation.values import ImageMeasurement, Place
+from ppdet_cam.evaluation.values import SANITY_BASELINE, ImageMeasurement, Place
 from ppdet_cam.metrics import Better, Interval, baselines, bootstrap_interval, metrics, paired_difference
 
 # Maps that know the box and nothing of the model. They score 1 on what only asks for the box, so a method is held
 # against them where the model, or known evidence, has the last word.
-BOX_BASELINES = ("box", "centred_gaussian")
+BOX_BASELINES = ("box", SANITY_BASELINE)
 TELLING = ("evidence_hit", "evidence_energy", "deletion", "insertion", "insertion_minus_deletion")
 EVIDENCE_METRICS = ("evidence_hit", "evidence_energy")
 
@@ -66,7 +66,7 @@ class SanityRow:
 
     Attributes:
         label: which.
-        spearman, ssim: after each part, from the output on.
+        spearman, ssim: after each part, from the output on, and last with SANITY_BASELINE.
     """
 
     label: Label
@@ -82,7 +82,7 @@ class Summary:
         rows: a row per kind of map, methods first.
         agreement: (a label, another one) -> mean rank correlation of their maps.
         sanity: a row per kind of map that was checked.
-        parts: the model's parts in the order in which they were made random.
+        parts: the model's parts in the order in which they were made random, and SANITY_BASELINE.
         images, objects, found: how many were looked at.
     """
 
@@ -103,14 +103,14 @@ def summarise(
     Args:
         measured: an image's name -> what was measured of it.
         asked: the questions' labels in the order in which `Place.agreement` counts them.
-        parts: the model's parts that were made random.
+        parts: the model's parts that were made random, if any were.
     """
     boxes = [(image, place) for image, of_image in measured.items() for place in of_image.places]
     return Summary(
         rows=_rows(boxes),
         agreement=_agreement(boxes, asked),
         sanity=_sanity(boxes),
-        parts=tuple(parts),
+        parts=(*parts, SANITY_BASELINE) if parts else (),
         images=len(measured),
         objects=sum(of_image.objects for of_image in measured.values()),
         found=len(boxes),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ppdet_cam.evaluation.summary import BOX_BASELINES, Row, Summary
+from ppdet_cam.evaluation.values import SANITY_BASELINE
 from ppdet_cam.metrics import Better, Interval, metrics
 from ppdet_cam.tables import aligned
 
@@ -141,7 +142,8 @@ def _sanity(summary: Summary) -> Iterator[str]:
     if summary.sanity:
         yield (
             "In and around the box. Low is good: a map that stays alike does not depend on what the model learned. In "
-            "the last column the whole model is random."
+            f"the last column but one the whole model is random. The last, `{SANITY_BASELINE}`, is what to read it by: "
+            "how alike the map is to a Gaussian in its box, as any two maps are that lie on one box."
         )
 
 

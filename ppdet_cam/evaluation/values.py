@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+# the map that knows the box alone, to which each is held in the sanity check
+SANITY_BASELINE = "centred_gaussian"
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -26,11 +29,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Sanity:
-    """How alike a map is to itself when parts of the model are random.
+    """How alike a map is to itself when parts of the model are random, and to a map that knows the box alone.
 
     Attributes:
         method, layer: as `Measured` has them.
-        spearman, ssim: after each part, from the output on.
+        spearman, ssim: after each part, from the output on; last, the trained model's map with SANITY_BASELINE.
     """
 
     method: str

@@ -84,7 +84,7 @@ def test_everything_is_measured_and_written(command: Command) -> None:
     assert own["deletion_curve"][0] == 1.0
     assert len(document["agreement"]) == 1
     assert len(document["sanity"]) == 1  # occlusion looks at the model's output only
-    assert document["parts"][-1] == "backbone 1/3"
+    assert document["parts"][-2:] == ["backbone 1/3", "centred_gaussian"]
     table = (command.out / TABLE_FILE).read_text(encoding="utf-8")
     assert "| `occlusion` | - |" in table
     assert "data:image/svg+xml" in (command.out / PAGE_FILE).read_text(encoding="utf-8")

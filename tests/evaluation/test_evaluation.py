@@ -42,7 +42,7 @@ def place(
         Measured("box", "", {"insertion": box, "evidence_hit": box}),
         Measured("centred_gaussian", "", {"insertion": gaussian, "evidence_hit": gaussian}),
     )
-    sanity = (Sanity("layercam", LAYER, (0.5, 0.1), (0.4, 0.2)),)
+    sanity = (Sanity("layercam", LAYER, (0.5, 0.1, 0.3), (0.4, 0.2, 0.6)),)
     return Place(index, "cat", 0.9, evidence, maps, agreement, sanity)
 
 
@@ -156,11 +156,11 @@ def test_agreement_is_read_from_the_upper_triangle() -> None:
 
 
 def test_sanity_is_averaged_part_by_part(summary: Summary) -> None:
-    """In the order in which the parts were made random."""
+    """In the order in which the parts were made random; then a map that knows the box alone."""
     (row,) = summary.sanity
-    assert [interval.mean for interval in row.spearman] == pytest.approx([0.5, 0.1])
-    assert [interval.mean for interval in row.ssim] == pytest.approx([0.4, 0.2])
-    assert "| method | layer | head | backbone |" in markdown(summary)
+    assert [interval.mean for interval in row.spearman] == pytest.approx([0.5, 0.1, 0.3])
+    assert [interval.mean for interval in row.ssim] == pytest.approx([0.4, 0.2, 0.6])
+    assert "| method | layer | head | backbone | centred_gaussian |" in markdown(summary)
 
 
 def test_nothing_found_is_no_error() -> None:
