@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ppdet_cam.commands.memory import keep_freed_memory
 from ppdet_cam.detectors.checkout import choose
 from ppdet_cam.errors import ConfigError, MissingPackageError, PpdetCamError
 
@@ -102,7 +103,7 @@ def logging_on_stderr(program: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def detector_packages(ppdet: Path | None = None) -> Iterator[None]:
-    """Says clearly why the packages that the detectors need cannot be imported.
+    """Says clearly why the packages that the detectors need cannot be imported; memory is kept for them from here on.
 
     Args:
         ppdet: the PaddleDetection checkout to take ppdet from, None for the one that is installed or named otherwise.
@@ -113,6 +114,7 @@ def detector_packages(ppdet: Path | None = None) -> Iterator[None]:
         KeyboardInterrupt: Ctrl-C, which paddle turns into an ImportError while its library loads.
     """
     choose(ppdet)
+    keep_freed_memory()
     try:
         yield
     except ModuleNotFoundError as error:

@@ -22,6 +22,8 @@ from ppdet_cam.detectors.capture import replaced_methods
 
 # Multiply-adds of a whole gradient below which the look for the window costs more than it saves.
 LEAST = 10_000_000
+# What the columns of one matrix product may take: of 0.5 MB to all at once, the quickest for most layers of a ResNet.
+COLUMNS_BYTES = 4 * 2**20
 SIGNLESS = np.uint32(0x7FFFFFFF)  # all bits of a float32 but the sign: minus zero is zero
 
 
@@ -108,14 +110,17 @@ class _Node(PyLayer):  # type: ignore[misc]
 
 
 def kernel_taps(weight: np.ndarray, groups: int = 1) -> np.ndarray:
-    """Returns a kernel as the matrices that its gradient is made of: [kernel height, kernel width, groups, C, D].
+    """Returns a kernel turned around, as the matrices that its gradient is made of.
 
     Args:
         weight: [groups x D, C, kernel height, kernel width].
         groups: of channels that do not see each other.
+
+    Returns:
+        [groups, C, kernel height, kernel width, D].
     """
     grouped = weight.reshape(groups, -1, *weight.shape[1:])
-    return np.ascontiguousarray(grouped.transpose(3, 4, 0, 2, 1))
+    return np.ascontiguousarray(grouped[..., ::-1, ::-1].transpose(0, 2, 3, 4, 1))
 
 
 def input_gradient(
@@ -129,7 +134,7 @@ def input_gradient(
 ) -> np.ndarray:
     """Returns what reaches a convolution's input, float32 [N, C, h, w].
 
-    One matrix product per tap of the kernel, over the window in which the gradient of the output is not zero.
+    Only the window in which the gradient of the output is not zero is looked at.
 
     Args:
         output_gradient: float32 [N, D, y, x].
@@ -137,21 +142,79 @@ def input_gradient(
         input_shape: N, C, h, w.
         stride, padding, dilation: downwards and to the right.
     """
+    rows, columns = window(output_gradient)
+    given, start = output_gradient[:, :, rows, columns], (rows.start, columns.start)
+    if not given.size:
+        return np.zeros(input_shape, np.float32)
+    if stride == (1, 1):
+        return _turned_around(given, start, taps, input_shape, padding=padding, dilation=dilation)
+    return _tap_by_tap(given, start, taps, input_shape, stride=stride, padding=padding, dilation=dilation)
+
+
+def _turned_around(
+    given: np.ndarray,
+    start: tuple[int, int],
+    taps: np.ndarray,
+    input_shape: Sequence[int],
+    *,
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> np.ndarray:
+    """Returns the gradient for a stride of 1: the convolution of what is given with the kernel turned around.
+
+    One matrix product for some rows at a time, so that the columns that it is made of stay in the processor's cache.
+    """
+    groups, per_group, high, wide, depth = taps.shape
+    reach = (high - 1) * dilation[0], (wide - 1) * dilation[1]
+    first = [begin - pad for begin, pad in zip(start, padding)]  # where the kernel reaches first, in the input
+    ends = [begin + size + far for begin, size, far in zip(first, given.shape[2:], reach)]
+    top, left = (max(0, begin) for begin in first)
+    bottom, right = (min(size, end) for size, end in zip(input_shape[2:], ends))
+    width, is_whole = right - left, (top, left, bottom, right) == (0, 0, *input_shape[2:])
+    found = (np.empty if is_whole else np.zeros)(input_shape, np.float32)
+    matrix = taps.reshape(groups, per_group, -1)
+    step = max(1, COLUMNS_BYTES // (4 * groups * matrix.shape[2] * width)) if matrix.shape[2] > depth else bottom - top
+    for image, gradient in zip(found, given):
+        around = np.pad(gradient, [(0, 0), *((far, far) for far in reach)]) if any(reach) else gradient
+        around = around[:, top - first[0] :, left - first[1] :].reshape(
+            groups, depth, -1, around.shape[2] - left + first[1]
+        )
+        for row in range(0, bottom - top, step):
+            count = min(step, bottom - top - row)
+            columns = np.empty((groups, high, wide, depth, count, width), np.float32)
+            for down, across in np.ndindex(high, wide):
+                begin, side = row + down * dilation[0], across * dilation[1]
+                columns[:, down, across] = around[:, :, begin : begin + count, side : side + width]
+            product = matrix @ columns.reshape(groups, matrix.shape[2], -1)
+            image[:, top + row : top + row + count, left:right] = product.reshape(-1, count, width)
+    return found
+
+
+def _tap_by_tap(
+    given: np.ndarray,
+    start: tuple[int, int],
+    taps: np.ndarray,
+    input_shape: Sequence[int],
+    *,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> np.ndarray:
+    """Returns the gradient for any stride: one matrix product per tap of the kernel, added where that tap reaches."""
     batch, channels, height, width = input_shape
     found = np.zeros((batch, channels, height + 2 * padding[0], width + 2 * padding[1]), np.float32)
-    rows, columns = window(output_gradient)
-    given = output_gradient[:, :, rows, columns].transpose(1, 0, 2, 3)
-    images, high, wide = given.shape[1:]
-    given = given.reshape(taps.shape[2], taps.shape[4], -1)
-    for down, right in np.ndindex(*taps.shape[:2]) if given.size else ():
-        top, left = rows.start * stride[0] + down * dilation[0], columns.start * stride[1] + right * dilation[1]
+    images, high, wide = batch, *given.shape[2:]
+    given = given.transpose(1, 0, 2, 3).reshape(taps.shape[0], taps.shape[4], -1)
+    for down, right in np.ndindex(*taps.shape[2:4]):
+        top, left = start[0] * stride[0] + down * dilation[0], start[1] * stride[1] + right * dilation[1]
         reached = found[
             :,
             :,
             top : top + (high - 1) * stride[0] + 1 : stride[0],
             left : left + (wide - 1) * stride[1] + 1 : stride[1],
         ]
-        reached += (taps[down, right] @ given).reshape(channels, images, high, wide).transpose(1, 0, 2, 3)
+        tap = taps[:, :, -1 - down, -1 - right]
+        reached += (tap @ given).reshape(channels, images, high, wide).transpose(1, 0, 2, 3)
     return found[:, :, padding[0] : padding[0] + height, padding[1] : padding[1] + width]
 
 
