@@ -33,6 +33,7 @@ from ppdet_cam.detectors.families.base import KeptRow, Source
 from ppdet_cam.detectors.families.last_step import LastStep, ReachedLastStep
 from ppdet_cam.detectors.grids import Grids
 from ppdet_cam.detectors.loading import load_into
+from ppdet_cam.detectors.norms import affine_gradients
 from ppdet_cam.detectors.preprocessing import Preprocessing
 from ppdet_cam.detectors.workspace import first_line
 from ppdet_cam.errors import GeometryError, ImageError, PpdetCamError, WeightsError
@@ -171,6 +172,7 @@ class Detector:
             stack.enter_context(self.extractor.boxes_only())
             if self.device == "cpu" and wanted is not None:
                 stack.enter_context(windowed_gradients(self.model))
+                stack.enter_context(affine_gradients(self.model))
             stack.enter_context(self.extractor.whole_graph())
             explained = self.extractor.explained_layers(wanted) if wanted else ()
             stack.enter_context(without_graph([la for la in self.extractor.graph_free if la not in explained]))

@@ -138,7 +138,8 @@ def test_detector_has_the_gradients_of_paddle(detector_of, photo, every_size, mo
     layers = list(detector.layers(FAMILIES[name].layers)[0])
     wanted = Quantity.BOXES if text == "box" else Quantity.PROBABILITIES
     forward, chosen, _ = forward_of(detector, photo, layers, wanted=wanted)
-    monkeypatch.setattr(detector_module, "windowed_gradients", lambda model: contextlib.nullcontext())
+    for saving in ("windowed_gradients", "affine_gradients"):
+        monkeypatch.setattr(detector_module, saving, lambda model: contextlib.nullcontext())
     plain, plain_chosen, _ = forward_of(detector, photo, layers, wanted=wanted)
     assert chosen == plain_chosen
     target = target_of(detector, text)
