@@ -41,10 +41,34 @@ NUMBERS = (
 )
 KEYS = (
     *("mode", "draw_threshold", "metric", "use_dynamic_shape", "arch", "min_subgraph_size", "Preprocess", "label_list"),
-    *("NMS", "fpn_stride", "mask", "tracker", "export_onnx", "Global", "PreProcess", "architecture", "hpi"),
+    *(
+        "NMS",
+        "fpn_stride",
+        "num_top_queries",
+        "mask",
+        "tracker",
+        "export_onnx",
+        "Global",
+        "PreProcess",
+        "architecture",
+        "hpi",
+    ),
 )
 KEY_VALUES = (
-    *("HRNet", "SOLOv2", "JDE", "SSD", "YOLO", "PicoDet", "Perceptron", "RCNN", "Face", "[8, 16, 32]", "[8, 16]"),
+    *(
+        "HRNet",
+        "SOLOv2",
+        "JDE",
+        "SSD",
+        "YOLO",
+        "PicoDet",
+        "Perceptron",
+        "RCNN",
+        "DETR",
+        "Face",
+        "[8, 16, 32]",
+        "[8, 16]",
+    ),
     *("[8, 16, 32, 64]", "[0]", "[-8]", "[true]", "[8.0]", "[1e400]", "99999999999999999999999", "{model_name: PP}"),
     *("{name: MultiClassNMS}", "{name: MatrixNMS}", "{name: SoftNMS}", "{name: 3}", "{nms_threshold: x}", "{0: 1}"),
     *("{name: MatrixNMS, keep_top_k: 0}", "{nms_threshold: -1}", "{keep_top_k: -5}", "{keep_top_k: 1.5}"),
