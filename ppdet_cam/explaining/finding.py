@@ -18,7 +18,7 @@ def candidates_of(output: np.ndarray, *, classes: int) -> Candidates:
         classes: how many there are; more where a detection is of a class beyond.
     """
     class_ids = output[:, 0].astype(np.int64)
-    scores = np.zeros((len(output), max(classes, int(class_ids.max(initial=-1)) + 1)), np.float32)
+    scores = np.zeros((len(output), int(np.append(class_ids, classes - 1).max()) + 1), np.float32)
     scores[np.arange(len(output)), class_ids] = output[:, 1]
     polygons = output[:, 2:].reshape(-1, 4, 2) if output.shape[1] > 6 else None
     boxes = output[:, 2:6] if polygons is None else boxes_around_polygons(polygons)
