@@ -95,8 +95,11 @@ def measure(subject: Subject, part: Part, folder: Path) -> None:
         refinements=(part.refine_by,),
         targets=targets,
     )
-    for failure in evaluate(config, ImagesBar()).failures:
+    outcome = evaluate(config, ImagesBar())
+    for failure in outcome.failures:
         print(f"{subject.name}: {failure.path}: {failure.reason}", file=sys.stderr)
+    if outcome.stopped_by:
+        sys.exit(f"stopped; the same command goes on with {subject.name}")
 
 
 def found_in(out: Path, subjects: Sequence[Subject], parts: Sequence[Part]) -> dict[str, list[Document]]:

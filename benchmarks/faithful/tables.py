@@ -37,14 +37,18 @@ def short_table(found: Mapping[str, Sequence[Document]]) -> str:
 
 def long_tables(name: str, documents: Sequence[Document]) -> Iterator[str]:
     """Yields a detector's heading, its table of all maps, and one for each sanity check."""
-    counts = {
-        f"{metric['boxes']} boxes of {metric['images']} images": None
+    counts = [
+        (metric["boxes"], metric["images"])
         for document in documents
         for row in document["maps"][:1]
         for metric in row["metrics"].values()
-    }
+    ]
+    (most, images), (least, of_images) = max(counts), min(counts)
     yield f"### {name}"
-    yield f"Measured on {', '.join(counts)}: deletion, insertion and the slow methods on fewer than the rest."
+    yield (
+        f"Measured on {most} boxes of {images} images; known evidence, deletion, insertion and slow methods on fewer, "
+        f"at least {least} of {of_images}."
+    )
     yield _table(merged(documents))
     yield from (_sanity(document) for document in documents if document["sanity"])
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy import special
 
 from ppdet_cam.detectors.deployed.raw import Raw
 from ppdet_cam.detectors.families.last_step import KeepRule
@@ -72,10 +73,9 @@ def queries_of(outputs: Sequence[np.ndarray], inputs: Mapping[str, np.ndarray], 
         return None
     logits = logits.astype(np.float64)
     if logits.shape[2] == classes:
-        contest, scores = Contest.PAIRS, 1 / (1 + np.exp(-logits))
+        contest, scores = Contest.PAIRS, special.expit(logits)
     else:
-        weights = np.exp(logits - logits.max(axis=2, keepdims=True))
-        contest, scores = Contest.QUERIES, (weights / weights.sum(axis=2, keepdims=True))[..., :-1]
+        contest, scores = Contest.QUERIES, special.softmax(logits, axis=2)[..., :-1]
     centres, halves = boxes[..., :2], boxes[..., 2:] / 2
     original_hw = np.floor(inputs["im_shape"] / inputs["scale_factor"] + 0.5)
     corners = np.concatenate([centres - halves, centres + halves], axis=2) * np.tile(original_hw[:, None, ::-1], 2)
