@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=PROGRAM,
         advice=f"usage: {PROGRAM} RUN [--check N]",
-        description="Reads the maps of a finished run of cam_ppdet (--save overlay,raw --raw_frame grid) and says, "
+        description="Reads the maps of a finished run of cam_ppdet (--save overlay,raw) and says, "
         "class by class, what the detector rests on: groups of boxes explained alike, and suspects, evidence that "
         f"does not lie on the objects. Writes {INSIGHT_PAGE} and {INSIGHT_FILE}, and prints the suspects.",
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ppdet_cam.detectors.building import build_detector, weights_of
+from ppdet_cam.detectors.deployed.detector import DeployedDetector, build_deployed
 from ppdet_cam.detectors.detector import Detector
 from ppdet_cam.errors import ConfigError, PpdetCamError
 from ppdet_cam.evaluation.altered import AlteredImages
@@ -131,8 +132,13 @@ def check_suspects(insight: Insight, plan: CheckPlan, out: Path, bar: Bar | None
     return Checked(dataclasses.replace(insight, suspects=tuple(checked)), tuple(unread))
 
 
-def _detector(insight: Insight, plan: CheckPlan) -> Detector:
+def _detector(insight: Insight, plan: CheckPlan) -> Detector | DeployedDetector:
+    """Returns what the run explained, an exported model as well, or what the plan names."""
     run = insight.run
+    if run.model_dir is not None and plan.config is None:
+        if plan.overrides:
+            raise ConfigError(f"{run.folder} is of an exported model, which -o cannot change; give -c and its config")
+        return build_deployed(run.model_dir)
     own = json.loads(run.flags.get("opt", "[]")) if plan.config is None else []
     overrides = [*(str(one) for one in own), *plan.overrides]
     detector, settings = build_detector(plan.config or Path(run.config), overrides=overrides)
@@ -145,10 +151,11 @@ def _detector(insight: Insight, plan: CheckPlan) -> Detector:
     return detector
 
 
-def _header(insight: Insight, plan: CheckPlan, detector: Detector) -> dict[str, object]:
+def _header(insight: Insight, plan: CheckPlan, detector: Detector | DeployedDetector) -> dict[str, object]:
+    weights = detector.weights if isinstance(detector, Detector) else detector.deployment.parameters
     return {
         "kind": "insight checks",
-        "weights": str(detector.weights),
+        "weights": str(weights),
         "config": str(plan.config or insight.run.config),
         "overrides": list(plan.overrides),
         "fill": plan.fill,
@@ -173,7 +180,9 @@ def _key(insight: Insight, suspect: Suspect, row: int) -> str:
     )
 
 
-def _measured(insight: Insight, detector: Detector, task: _Task, plan: CheckPlan) -> list[float] | None:
+def _measured(
+    insight: Insight, detector: Detector | DeployedDetector, task: _Task, plan: CheckPlan
+) -> list[float] | None:
     """Returns the score on the image as it is, with the place taken out, and the mean with others taken out.
 
     None where the image has no room for another place.

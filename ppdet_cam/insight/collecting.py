@@ -11,7 +11,7 @@ import numpy as np
 
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.insight.frames import box_edges, image_edges, side_edges
-from ppdet_cam.insight.grids import ImageGrids, NoGridsError, heat_between, read_grids
+from ppdet_cam.insight.grids import ImageGrids, heat_between, read_grids
 from ppdet_cam.insight.seen import Seen, seen_of
 from ppdet_cam.questions.truth import GroundTruth, match
 from ppdet_cam.report.reading import Box, Image, Role, Run
@@ -105,14 +105,14 @@ def collect(run: Run, truth: GroundTruth | None = None, *, progress: Progress = 
     """Returns where the heat of every box of a run lies.
 
     Args:
-        run: with maps on the feature grids.
+        run: with stored maps.
         truth: says which boxes are true, for a run that did not know; None for what the run itself says.
         progress: shows how many of the images are done.
 
     Raises:
         ConfigError: it stored no such maps; the message says which flags do.
     """
-    check_stores_grids(run)
+    check_stores_maps(run)
     names = _class_names(run)
     numbers = {name: number for number, name in enumerate(names)}
     parts: list[_OfImage] = []
@@ -140,16 +140,12 @@ def collect(run: Run, truth: GroundTruth | None = None, *, progress: Progress = 
     return Collected(_joined(parts, names), tuple(unread), blank, without_photo, missed)
 
 
-def check_stores_grids(run: Run) -> None:
-    """Raises ConfigError unless a run's images have maps on the feature grids, as far as the manifest tells."""
-    frame = run.flags.get("raw_frame", "image")
-    if not any("raw" in (image.files or {}) for image in run.images) or frame != "grid":
-        stored = (
-            "maps in the image's pixels" if any("raw" in (image.files or {}) for image in run.images) else "no maps"
-        )
+def check_stores_maps(run: Run) -> None:
+    """Raises ConfigError unless a run's images have stored maps, as far as the manifest tells."""
+    if not any("raw" in (image.files or {}) for image in run.images):
         raise ConfigError(
-            f"{run.folder} stored {stored}; cam_insight reads those on the feature grids. Run cam_ppdet again with "
-            "--save overlay,raw --raw_frame grid"
+            f"{run.folder} stored no maps, which cam_insight reads. Run cam_ppdet again with --save overlay,raw, and "
+            "--raw_frame grid for the smallest files where the method looks at layers"
         )
 
 
@@ -183,8 +179,6 @@ def _grids_of(folder: Path, image: Image, unread: list[str]) -> ImageGrids | Non
         return None
     try:
         grids = read_grids(folder / file)
-    except NoGridsError as error:
-        raise ConfigError(f"{error}; run cam_ppdet again with --save overlay,raw --raw_frame grid") from error
     except ConfigError as error:
         unread.append(str(error))
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ppdet_cam.insight.collecting import Boxes, Collected, Progress, check_stores_grids, collect
+from ppdet_cam.insight.collecting import Boxes, Collected, Progress, check_stores_maps, collect
 from ppdet_cam.insight.grouping import LEAST_BOXES, group_of
 from ppdet_cam.insight.sentences import sentence_of, truth_sentence
 from ppdet_cam.insight.suspects import Found, suspects_of
@@ -52,7 +52,7 @@ def find_insight(run_folder: Path, *, gt: Path | None = None, progress: Progress
     """Returns what the maps of a finished run say: per class where its heat lies, groups, and suspects.
 
     Args:
-        run_folder: the run's `--cam_out`, with maps on the feature grids (`--save raw --raw_frame grid`).
+        run_folder: the run's `--cam_out`, with stored maps (`--save raw`).
         gt: annotations of its images; None for what the run itself knows.
         progress: shows how many of the images are read.
         seed: of the clustering.
@@ -65,7 +65,7 @@ def find_insight(run_folder: Path, *, gt: Path | None = None, progress: Progress
         Said(pattern="{0} of {1} '{2}' boxes rest on a place beside the object, ...", values=('31', '80', ...))
     """
     run = read_run(Path(run_folder))
-    check_stores_grids(run)
+    check_stores_maps(run)
     truth = read_ground_truth(gt, run.class_names) if gt else None
     collected = collect(run, truth, progress=progress)
     return insight_of(run, collected, seed=seed)

@@ -1,4 +1,4 @@
-"""The maps of an image's boxes on the feature grids, `maps.npz`, and how much of each lies where. numpy only."""
+"""The maps of an image's boxes, `maps.npz`, as grids, and how much of each lies where. numpy only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import numpy as np
 
 from ppdet_cam.errors import ConfigError
 from ppdet_cam.explaining.projection import tent_shares
+from ppdet_cam.outputs.raw import block_means
 from ppdet_cam.places import open_regular
+
+# maps in the image's pixels become grids of at most so many cells a side, finer than any frame that is laid over them
+PIXEL_CELLS = 256
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class ImageGrids:
 
     Attributes:
         names: of each box, its file stem: "3", "gt_17".
-        levels: float [K, h, w] of each feature map, >= 0, raw but for a factor per box.
+        levels: float [K, h, w] of each feature map, >= 0, raw but for a factor per box; one of maps in pixels.
         top_left_yx: float64 [K, N, 2], outer corner of cell (0, 0) of each box's grid of each of N feature maps.
         cell_yx: float64 [K, N, 2], size of one cell, original pixels.
         original_hw: height and width of the image.
@@ -32,35 +36,41 @@ class ImageGrids:
     original_hw: tuple[int, int]
 
 
-class NoGridsError(ConfigError):
-    """Maps that are stored in the image's pixels, not on the feature grids."""
-
-
 def read_grids(path: Path) -> ImageGrids:
-    """Returns the maps of a `maps.npz` on the feature grids.
+    """Returns the maps of a `maps.npz`: on the feature grids, or in the image's pixels, which are averaged.
 
     Raises:
-        NoGridsError: its maps are in the image's pixels.
         ConfigError: it is not there, or not as a run writes it.
     """
     try:
         with open_regular(path) as stream, np.load(stream, allow_pickle=False) as archive:
-            if "maps" in archive:
-                raise NoGridsError(f"{path} holds maps in the image's pixels")
-            return _checked(archive)
-    except NoGridsError:
-        raise
+            return _of_pixels(archive) if "maps" in archive else _on_grids(archive)
     except FileNotFoundError as error:
         raise ConfigError(f"{path} is not there any more") from error
     except Exception as error:  # numpy and zipfile raise nearly anything on broken data
         raise ConfigError(f"{path} is not as a run writes it: {error}") from error
 
 
-def _checked(archive: Mapping[str, np.ndarray]) -> ImageGrids:
+def _of_pixels(archive: Mapping[str, np.ndarray]) -> ImageGrids:
+    maps, reduction = archive["maps"], int(archive["reduction"])
+    if maps.ndim != 3 or not maps.size or reduction < 1:
+        raise ValueError(f"it has values of {list(maps.shape)}, of {reduction} pixels each")
+    block = -(-max(maps.shape[1:]) // PIXEL_CELLS)
+    level = np.stack([block_means(one.astype(np.float32), block) for one in maps])
+    places = np.zeros((len(maps), 1, 2))
+    return _checked(archive, (level,), places, places + reduction * block)
+
+
+def _on_grids(archive: Mapping[str, np.ndarray]) -> ImageGrids:
+    levels = tuple(archive[f"grid_{number}"].astype(np.float32) for number in range(len(archive["layers"])))
+    return _checked(archive, levels, *(archive[name].astype(np.float64) for name in ("top_left_yx", "cell_yx")))
+
+
+def _checked(
+    archive: Mapping[str, np.ndarray], levels: tuple[np.ndarray, ...], corners: np.ndarray, cells: np.ndarray
+) -> ImageGrids:
     names = tuple(str(name) for name in archive["names"])
-    count = len(archive["layers"])
-    corners, cells = archive["top_left_yx"].astype(np.float64), archive["cell_yx"].astype(np.float64)
-    levels = tuple(archive[f"grid_{number}"].astype(np.float32) for number in range(count))
+    count = len(levels)
     height, width = (int(side) for side in archive["original_hw"])
     for values, shape in ((corners, (len(names), count, 2)), (cells, (len(names), count, 2))):
         if values.shape != shape:

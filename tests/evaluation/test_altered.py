@@ -7,9 +7,13 @@ import dataclasses
 import numpy as np
 import pytest
 
+from ppdet_cam.detectors.deployed.output import found_in
+from ppdet_cam.detectors.families.last_step import KeepRule
 from ppdet_cam.evaluation import altered
 from ppdet_cam.evaluation.altered import AlteredImages
+from ppdet_cam.explaining.finding import candidates_of
 from ppdet_cam.metrics import content_free, curves
+from ppdet_cam.structures import Detection, Found, Frame
 
 
 @pytest.fixture
@@ -76,3 +80,28 @@ def test_fill_may_be_the_image_itself(photo):
     )
     assert dataclasses.astuple(named.deletion)[2] == dataclasses.astuple(made.deletion)[2]
     np.testing.assert_array_equal(named.insertion.scores, made.insertion.scores)
+
+
+@pytest.mark.parametrize("has_candidates", [True, False])
+def test_of_a_black_box_its_output_counts_or_what_it_shows_before_nms(has_candidates):
+    """The IoU and the score of the best box of the class, on each image; of another class none."""
+
+    class Bright:
+        """Finds a box whose score is the image's brightness, 2 pixels wider than the one sought."""
+
+        name, way_inside, class_names = "it", "look inside", ("cat", "dog")
+        keep_rule = KeepRule(0.3, 0.5) if has_candidates else None
+
+        def detect(self, frames, *, until_nms=False):
+            rows = [np.array([[0, frame.image.mean() / 250, 0, 0, 10, 10]], np.float32) for frame in frames]
+            if not has_candidates:
+                return [found_in(one, self.class_names, as_numbers=until_nms) for one in rows]
+            return [Found((), candidates_of(one, classes=2)) for one in rows]
+
+    images = np.stack([np.full((12, 12, 3), value, np.uint8) for value in (250, 125, 50)])
+    sought = [Detection(0, number, name, 1.0, (0.0, 0.0, 8.0, 10.0)) for number, name in enumerate(("cat", "dog"))]
+    altered_images = AlteredImages(Bright(), Frame(images[0]), sought)
+    cat, dog = (altered_images.score_fn(one)(images) for one in sought)
+    # below the score that NMS takes nothing counts; what an output prints counts however low it is
+    np.testing.assert_allclose(cat, [0.8, 0.4, 0.0 if has_candidates else 0.16], atol=1e-6)
+    assert not dog.any()

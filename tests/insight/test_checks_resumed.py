@@ -11,6 +11,7 @@ from fuzzing.insights import PLANTED, furnish
 from ppdet_cam.commands.cam_insight import main
 from ppdet_cam.insight.checking import CHECKS_FILE
 from ppdet_cam.report.insights import INSIGHT_FILE
+from tests.support.exporting import export_demo
 
 
 @pytest.fixture
@@ -60,3 +61,24 @@ def test_report_of_somebody_else_is_noticed_before_anything_is_written(
     assert "report.html is not a report of an earlier run" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     assert main([str(run), "--out", "out"]) == 0
+
+
+def test_run_of_an_exported_model_is_checked_with_that_model(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its output alone: the scores are those of the config that it was exported from."""
+    assert main([str(run), "--check", "2"]) == 0
+    of_config = [one["measured"] for one in checks(run)[1:]]
+    folder = export_demo("blazeface", tmp_path / "exported")
+    document = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    document["flags"]["model_dir"] = str(folder)
+    document["config"]["path"] = str(folder / "infer_cfg.yml")
+    (run / "run.json").write_text(json.dumps(document), encoding="utf-8")
+    assert main([str(run), "--check", "2"]) == 0
+    header, *lines = checks(run)
+    assert header["weights"] == str(folder / "model.pdiparams")
+    for one, other in zip(lines, of_config):
+        assert one["measured"] == pytest.approx(other, abs=0.05)
+    capsys.readouterr()
+    assert main([str(run), "--check", "2", "-o", "use_gpu=false"]) == 2
+    assert "is of an exported model, which -o cannot change; give -c and its config" in capsys.readouterr().err

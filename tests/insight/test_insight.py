@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pictures
-from support.insight_runs import FALSE, GRID_FLAGS, TRUE, Drawn, Spot, heat_of, scattered, write_grid_run
+from support.insight_runs import FALSE, TRUE, Drawn, Spot, heat_of, scattered, write_grid_run
+from support.made_up_maps import explanation
 from support.report_runs import HW, box_record, image_record, write_run
 
 from ppdet_cam.commands.cam_compare import main as compare_main
@@ -22,6 +23,7 @@ from ppdet_cam.insight.frames import CELLS, box_edges
 from ppdet_cam.insight.grids import heat_between, read_grids
 from ppdet_cam.insight.suspects import window_sums
 from ppdet_cam.insight.values import Frame, Kind
+from ppdet_cam.outputs.raw import encode_raw, raw_map
 from ppdet_cam.report.reading import Role, read_run
 from ppdet_cam.structures import GridPlacement
 
@@ -264,21 +266,41 @@ def test_cam_compare_says_what_came_and_went(cheating: Path, tmp_path: Path, cap
     assert "insightSection" in (tmp_path / "compared" / "compare.html").read_text(encoding="utf-8")
 
 
-def test_run_without_grid_maps_says_which_flags_make_them(tmp_path: Path, capsys) -> None:
-    """No maps, maps in pixels, and a manifest that claims what the file is not."""
+def test_run_without_maps_says_which_flags_make_them(tmp_path: Path, capsys) -> None:
+    """There is nothing to read."""
     write_run(tmp_path / "none", [image_record("a", [box_record()])])
     assert main([str(tmp_path / "none")]) == 2
-    assert "stored no maps" in (text := capsys.readouterr().err) and "--raw_frame grid" in text
-    write_run(tmp_path / "pixels", [image_record("a", [box_record()], files={"raw": "a/maps.npz"})])
-    assert main([str(tmp_path / "pixels")]) == 2
-    assert (
-        "in the image's pixels" in (text := capsys.readouterr().err) and "--save overlay,raw --raw_frame grid" in text
-    )
-    (tmp_path / "pixels" / "a").mkdir()
-    np.savez(tmp_path / "pixels" / "a" / "maps.npz", maps=np.zeros((1, 2, 2)), names=["0"])
-    write_run(tmp_path / "pixels", [image_record("a", [box_record()], files={"raw": "a/maps.npz"})], flags=GRID_FLAGS)
-    assert main([str(tmp_path / "pixels")]) == 2
-    assert "--raw_frame grid" in capsys.readouterr().err
+    assert "stored no maps" in (text := capsys.readouterr().err) and "--save overlay,raw" in text
+
+
+@pytest.mark.parametrize("reduction", [1, 3])
+def test_maps_in_pixels_are_read_as_those_on_grids_are(tmp_path: Path, reduction: int) -> None:
+    """What methods that alter the image have: the heat lies where it lay on the grid."""
+    drawn = Drawn("dog", (40.0, 30.0, 80.0, 70.0), (TAG,))
+    of_grid = read_grids(write_grid_run(tmp_path, [[drawn]]) / "0000" / "maps.npz")
+    pixels = project(heat_of(drawn), GridPlacement((0.0, 0.0), (5.0, 5.0)), original_hw=HW)
+    stored = raw_map(explanation(pixels), reduction=reduction)
+    content = encode_raw([stored], original_hw=HW, dtype="float16", reduction=reduction)
+    (tmp_path / "maps.npz").write_bytes(content)
+    of_pixels = read_grids(tmp_path / "maps.npz")
+    assert of_pixels.original_hw == HW and len(of_pixels.levels) == 1
+    y, x = box_edges(np.array([[40.0, 30.0, 80.0, 70.0]]))
+    shares = [heat_between(grids, y, x, [0])[0] for grids in (of_grid, of_pixels)]
+    grid, pixel = (heat / heat.sum() for heat in shares)
+    assert np.abs(grid - pixel).max() < 0.02 * grid.max() * reduction
+
+
+def test_large_maps_in_pixels_are_averaged(tmp_path: Path) -> None:
+    """No frame needs every pixel of a photograph; heat stays where it is."""
+    heat = np.zeros((900, 1400), np.float32)
+    heat[300:600, 700:1000] = 1.0
+    content = encode_raw([raw_map(explanation(heat))], original_hw=(900, 1400), dtype="float16", reduction=1)
+    (tmp_path / "maps.npz").write_bytes(content)
+    grids = read_grids(tmp_path / "maps.npz")
+    assert max(grids.levels[0].shape[1:]) <= 256
+    y, x = np.array([[0.0, 300.0, 600.0, 900.0]]), np.array([[0.0, 700.0, 1000.0, 1400.0]])
+    found = heat_between(grids, y, x, [0])[0]
+    assert found[1, 1] / found.sum() == pytest.approx(1.0, abs=0.03)
 
 
 def test_broken_maps_are_left_out_aloud(tmp_path: Path, capsys) -> None:
