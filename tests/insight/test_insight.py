@@ -303,6 +303,20 @@ def test_large_maps_in_pixels_are_averaged(tmp_path: Path) -> None:
     assert found[1, 1] / found.sum() == pytest.approx(1.0, abs=0.03)
 
 
+@pytest.mark.parametrize(
+    "changed", [{"maps": np.zeros((1, 2, 2))}, {"maps": np.zeros(3)}, {"reduction": np.array(0)}, {"names": ["0", "1"]}]
+)
+def test_maps_in_pixels_that_are_not_as_a_run_writes_them_are_refused(tmp_path: Path, changed: dict) -> None:
+    """Of another size than the image, or of other boxes."""
+    content = encode_raw([raw_map(explanation(np.ones(HW, np.float32)))], original_hw=HW, dtype="float16", reduction=1)
+    (tmp_path / "maps.npz").write_bytes(content)
+    with np.load(tmp_path / "maps.npz") as archive:
+        arrays = {**archive, **changed}
+    np.savez(tmp_path / "maps.npz", **arrays)
+    with pytest.raises(ConfigError, match=r"maps\.npz is not as a run writes it"):
+        read_grids(tmp_path / "maps.npz")
+
+
 def test_broken_maps_are_left_out_aloud(tmp_path: Path, capsys) -> None:
     """Cut off, gone, not finite, or of another image: each is named, the rest is used."""
     folder = write_grid_run(tmp_path, images_of(scattered("dog", 30, seed=1), scattered("cat", 30, seed=2)))
