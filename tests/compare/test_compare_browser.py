@@ -299,6 +299,7 @@ def test_viewer_of_a_lost_box_shows_where_it_was(page: sync_api.Page, comparison
     expect(right.locator(".outline.other .line")).to_have_attribute("x", "60")
     page.keyboard.press("Escape")
     expect(viewer).to_be_hidden()
+    expect(page).to_have_url(comparison + "#kind=lost")  # the browser goes back after the viewer is gone
     page.goto(comparison + "#pair=0")
     left = viewer.locator(".half").first
     expect(left).to_contain_text("no detection; the best candidate: dog 0.210")
