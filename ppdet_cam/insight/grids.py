@@ -54,12 +54,15 @@ def read_grids(path: Path) -> ImageGrids:
 def _of_pixels(archive: Mapping[str, np.ndarray]) -> ImageGrids:
     maps, reduction = archive["maps"], int(archive["reduction"])
     original_hw = tuple(int(side) for side in archive["original_hw"])
-    if reduction < 1 or not maps.size or maps.shape[1:] != tuple(-(-side // reduction) for side in original_hw):
+    if reduction < 1 or maps.shape[1:] != tuple(-(-side // reduction) for side in original_hw):
         raise ValueError(
             f"it has values of {list(maps.shape)}, of {reduction} pixels each, for an image of {list(original_hw)}"
         )
     block = -(-max(maps.shape[1:]) // PIXEL_CELLS)
-    level = np.stack([block_means(one.astype(np.float32), block) for one in maps])
+    rows, columns = (-(-side // block) for side in maps.shape[1:])
+    level = np.empty((len(maps), rows, columns), np.float32)
+    for box, one in enumerate(maps):
+        level[box] = block_means(one.astype(np.float32), block)
     places = np.zeros((len(maps), 1, 2))
     return _checked(archive, (level,), places, places + reduction * block)
 

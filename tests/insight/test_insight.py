@@ -290,6 +290,12 @@ def test_maps_in_pixels_are_read_as_those_on_grids_are(tmp_path: Path, reduction
     assert np.abs(grid - pixel).max() < 0.02 * grid.max() * reduction
 
 
+def test_image_without_boxes_has_no_maps_and_is_no_fault(tmp_path: Path) -> None:
+    """A run writes one for it too."""
+    (tmp_path / "maps.npz").write_bytes(encode_raw([], original_hw=HW, dtype="float16", reduction=1))
+    assert read_grids(tmp_path / "maps.npz").names == ()
+
+
 def test_large_maps_in_pixels_are_averaged(tmp_path: Path) -> None:
     """No frame needs every pixel of a photograph; heat stays where it is."""
     heat = np.zeros((900, 1400), np.float32)
