@@ -107,9 +107,9 @@ Sought = tuple[Detection, int]  # a box, and its row among what is known before 
 Subject = tuple[Detection, Optional[int], Optional[Answer]]  # the same, None where it is not there; what became of it
 
 
-def _known(box: BlackBox, found: Found) -> Candidates:
+def _known(found: Found, *, classes: int) -> Candidates:
     """Returns every box that is known of an image: those before NMS where they are shown, else the detections."""
-    return found.candidates or candidates_of(found.output, classes=len(box.class_names))
+    return found.candidates or candidates_of(found.output, classes=classes)
 
 
 def _rows(found: Found) -> Mapping[int, int]:
@@ -126,7 +126,7 @@ def _subjects(box: BlackBox, found: Found, question: Question, true_boxes: Seque
     rotated = any(one.polygon_xy is not None for one in detections)
     asked = asked_about(question.boxes, detections, true_boxes, draw_threshold=threshold, rotated=rotated)
     scene = Scene(
-        candidates=_known(box, found),
+        candidates=_known(found, classes=len(box.class_names)),
         detections=detections,
         rows=dict(rows),
         class_names=box.class_names,
@@ -159,13 +159,13 @@ def _similarity_maps(
 ) -> list[np.ndarray]:
     if not sought:
         return []
-    seen = _known(box, found)
+    seen = _known(found, classes=len(box.class_names))
     classes = seen.scores.shape[1]
     boxes = [BoxSought(one.class_id, seen.outlines(one.class_id)[row], seen.scores[row]) for one, row in sought]
 
     def left(there: Found) -> Candidates:
         if there.candidates is None or box.keep_rule is None:
-            return candidates_of(there.output, classes=classes)
+            return _known(there, classes=classes)
         return there.candidates.only(there.candidates.scores.max(axis=1) >= box.keep_rule.score_threshold)
 
     return similarity_maps(
@@ -188,12 +188,13 @@ def _occlusion_map(
     detection, row = sought
     low, high = LOWEST_SCORES
     floor = min(max(min((one.score for one in found.detections if one.score > 0), default=high), low), high)
-    seen = _known(box, found)
+    seen = _known(found, classes=len(box.class_names))
+    classes = seen.scores.shape[1]  # more than there are names where the graph finds such
 
     def lead(there: Found) -> float:
         if there.candidates is not None and box.keep_rule is not None and not box.keep_rule.contest.is_of_queries:
             return margin(there.candidates.scores[row], detection.class_id)
-        return margin(best_near(detection, _known(box, there), floor=floor), detection.class_id)
+        return margin(best_near(detection, _known(there, classes=classes), floor=floor), detection.class_id)
 
     def leads(images: Iterable[np.ndarray]) -> Iterator[float]:
         for some in batches(images, question.batch):
