@@ -130,7 +130,7 @@ def _with_own_boxes(subject: Subject, known: Annotations, photographs: Sequence[
     images, annotations = list(known["images"]), list(known["annotations"])
     ids = {category["name"]: category["id"] for category in known["categories"]}
     for path in photographs:
-        result = explain(path)
+        result = explain.stream(path)  # of which no map is made
         height, width = result.frame.original_hw
         number = 1 + max((int(one["id"]) for one in images), default=0)
         sure = [one for one in result.detections if one.score >= subject.draw_threshold]

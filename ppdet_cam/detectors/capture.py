@@ -266,6 +266,24 @@ def replaced_methods(instance: object, **methods: object) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def replaced_forwards(
+    model: nn.Layer, fits: Callable[[nn.Layer], bool], forward_of: Callable[[nn.Layer], Callable[..., object]]
+) -> Iterator[None]:
+    """Gives each layer of a model that fits another forward while the context lasts.
+
+    Args:
+        model: whose layers are looked at, itself among them.
+        fits: which of them.
+        forward_of: a layer -> its forward.
+    """
+    with contextlib.ExitStack() as stack:
+        for layer in model.sublayers(include_self=True):
+            if fits(layer):
+                stack.enter_context(replaced_methods(layer, forward=forward_of(layer)))
+        yield
+
+
+@contextlib.contextmanager
 def without_graph(layers: Sequence[nn.Layer]) -> Iterator[None]:
     """Lets `layers` run without recording a graph while the context lasts."""
     with contextlib.ExitStack() as stack:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Callable
 
 import numpy as np
@@ -18,7 +18,7 @@ import paddle
 from paddle import nn
 from paddle.autograd import PyLayer, PyLayerContext
 
-from ppdet_cam.detectors.capture import replaced_methods
+from ppdet_cam.detectors.capture import replaced_forwards
 
 # Multiply-adds of a whole gradient below which the look for the window costs more than it saves.
 LEAST = 10_000_000
@@ -27,20 +27,15 @@ COLUMNS_BYTES = 4 * 2**20
 SIGNLESS = np.uint32(0x7FFFFFFF)  # all bits of a float32 but the sign: minus zero is zero
 
 
-@contextlib.contextmanager
-def windowed_gradients(model: nn.Layer) -> Iterator[None]:
-    """Gives every convolution of a model the gradient of this module, with respect to its input only.
+def windowed_gradients(model: nn.Layer) -> contextlib.AbstractContextManager[None]:
+    """Returns a context that gives every convolution of a model this module's gradient, for its input only.
 
     What ran in the context keeps it; the model is as before when the context ends. For CPUs: the products are numpy's.
 
     Args:
         model: its parameters are frozen.
     """
-    with contextlib.ExitStack() as stack:
-        for layer in model.sublayers(include_self=True):
-            if is_plain(layer):
-                stack.enter_context(replaced_methods(layer, forward=_recorded_as_one(layer)))
-        yield
+    return replaced_forwards(model, is_plain, _recorded_as_one)
 
 
 def is_plain(layer: nn.Layer) -> bool:

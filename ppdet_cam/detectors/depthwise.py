@@ -8,7 +8,6 @@ printed keeps paddle's. Altered images are run by the hundred, and only compared
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import Callable
 
 import cv2
@@ -16,21 +15,16 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ppdet_cam.detectors.capture import replaced_methods
+from ppdet_cam.detectors.capture import replaced_forwards
 from ppdet_cam.detectors.convolutions import is_plain, pair
 
 # Multiply-adds of a channel below which a call costs more than it saves.
 LEAST = 10_000
 
 
-@contextlib.contextmanager
-def fast_depthwise(model: nn.Layer) -> Iterator[None]:
-    """Lets a model's depthwise convolutions run by OpenCV while the context lasts: on a CPU, without a graph."""
-    with contextlib.ExitStack() as stack:
-        for layer in model.sublayers(include_self=True):
-            if is_plain(layer) and is_depthwise(layer):
-                stack.enter_context(replaced_methods(layer, forward=_forward(layer)))
-        yield
+def fast_depthwise(model: nn.Layer) -> contextlib.AbstractContextManager[None]:
+    """Returns a context in which a model's depthwise convolutions run by OpenCV: on a CPU, without a graph."""
+    return replaced_forwards(model, lambda layer: is_plain(layer) and is_depthwise(layer), _forward)
 
 
 def is_depthwise(layer: nn.Conv2D) -> bool:
